@@ -1,0 +1,80 @@
+/*
+ * Open files.
+ *
+ * Interface: VfsFile, O_*, fileOpen(inode, flags), filePutFinal (MmState.fputFn), fput.
+ * Invariants: [file-1] an open file holds one reference of its inode; the last reference of the file gives it back.
+ * Locks: f_pos_lock (mutex) around read and write that use the position.
+ * Why not separate struct and mm view: mm's File is the head of this one, so a VMA's file is this file.
+ */
+import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
+import { LC_F_POS_LOCK } from "../sched/lock-class";
+import { Mutex, mutexInit } from "../sched/mutex";
+import { C_FILE_OPEN, chargeCost } from "../sched/cost";
+import { File, putFile } from "../mm/address-space";
+import { Inode, iget, iput } from "./inode";
+import { CACHE_FILE, fsState } from "./state";
+
+export const O_RDONLY: u32 = 0;
+export const O_WRONLY: u32 = 1;
+export const O_RDWR: u32 = 2;
+export const O_ACCMODE: u32 = 3;
+export const O_CREAT: u32 = 0x40;
+export const O_EXCL: u32 = 0x80;
+export const O_TRUNC: u32 = 0x200;
+export const O_APPEND: u32 = 0x400;
+export const O_DIRECTORY: u32 = 0x10000;
+export const O_CLOEXEC: u32 = 0x80000;
+
+@unmanaged
+export class VfsFile extends File {
+  /** Cursor of getdents: entries given out. */
+  dirPos: u32;
+  posLock0: u64;
+  posLock1: u64;
+  posLock2: u64;
+  posLock3: u64;
+  posLock4: u64;
+  pos: u64;
+
+  get posLock(): Mutex {
+    return changetype<Mutex>(changetype<usize>(this) + offsetof<VfsFile>("posLock0"));
+  }
+  get host(): Inode {
+    return changetype<Inode>(this.inode);
+  }
+}
+
+/** Opens an inode. Null on ENOMEM. */
+export function fileOpen(inode: Inode, flags: u32): VfsFile {
+  const file = changetype<VfsFile>(kmemCacheAlloc(fsState().cache(CACHE_FILE)));
+  if (changetype<usize>(file) == 0) return file;
+  assert(offsetof<Mutex>() <= 40, "a Mutex fits its space");
+  chargeCost(C_FILE_OPEN);
+  iget(inode);
+  file.refcount = 1;
+  file.inode = changetype<usize>(inode);
+  file.mapping = inode.mapping;
+  file.vmOps = inode.sb.vmOps;
+  file.flags = flags;
+  file.raPrev = u32.MAX_VALUE;
+  mutexInit(file.posLock, LC_F_POS_LOCK);
+  fsState().nrFiles++;
+  return file;
+}
+
+/** The last reference goes. May sleep: the inode may be evicted. */
+export function filePutFinal(at: usize): void {
+  const file = changetype<VfsFile>(at);
+  assert(file.refcount == 1, "[file-1] the last reference goes");
+  const inode = file.host;
+  const release = inode.sb.fileOps.release;
+  if (changetype<usize>(release) != 0) release(file);
+  file.refcount = 0;
+  fsState().nrFiles--;
+  kmemCacheFree(fsState().cache(CACHE_FILE), at);
+  iput(inode);
+}
+
+export function fput(file: VfsFile): void {
+  putFile(file);
+}

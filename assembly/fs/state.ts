@@ -1,0 +1,55 @@
+/*
+ * The fs room's state: object caches, the dentry hash, the root.
+ *
+ * Interface: FsState, fsState(), cache getters.
+ * Invariants: [fst-1] set at boot; counters change with the objects they count.
+ * Locks: none.
+ * Why not per-filesystem caches of everything: inodes and dentries of all filesystems have one shape.
+ */
+import { FS_STATE } from "../memlayout";
+import { KmemCache } from "../lib/slab";
+import { Mutex } from "../sched/mutex";
+
+@unmanaged
+export class FsState {
+  /** KmemCache, 32 bytes each: inode, dentry, dentry with a long name, file, files_struct, super. */
+  caches: u64;
+  skip0: u64; skip1: u64; skip2: u64;
+  skip3: u64; skip4: u64; skip5: u64; skip6: u64;
+  skip7: u64; skip8: u64; skip9: u64; skip10: u64;
+  skip11: u64; skip12: u64; skip13: u64; skip14: u64;
+  skip15: u64; skip16: u64; skip17: u64; skip18: u64;
+  skip19: u64; skip20: u64; skip21: u64; skip22: u64;
+  root: usize;
+  hash: usize;
+  /** Two path buffers, PATH_MAX each: a path is looked up without sleeping in between. */
+  path: usize;
+  nrInodes: u32;
+  nrDentries: u32;
+  nrFiles: u32;
+  nrFilesStructs: u32;
+  nextIno: u32;
+  supers: u32;
+  shmemSuper: usize;
+  /** The namespace mutex (fs/namei.ts). */
+  ns0: u64; ns1: u64; ns2: u64; ns3: u64; ns4: u64;
+
+  get namespaceMutex(): Mutex {
+    return changetype<Mutex>(changetype<usize>(this) + offsetof<FsState>("ns0"));
+  }
+
+  cache(index: u32): KmemCache {
+    return changetype<KmemCache>(changetype<usize>(this) + (index << 5));
+  }
+}
+
+export const CACHE_INODE: u32 = 0;
+export const CACHE_DENTRY: u32 = 1;
+export const CACHE_DENTRY_LONG: u32 = 2;
+export const CACHE_FILE: u32 = 3;
+export const CACHE_FILES: u32 = 4;
+export const CACHE_SUPER: u32 = 5;
+
+export function fsState(): FsState {
+  return changetype<FsState>(FS_STATE);
+}

@@ -1,0 +1,18 @@
+/*
+ * The kernel's ABI: flat functions of numbers and struct pointers; nothing but exports.
+ *
+ * Interface: below; kept by src/host/wasm.ts.
+ * Invariants: [abi-1] every exported function takes and returns i32, u32 or f64.
+ * Locks: none; the host calls between two steps of the machine.
+ * Why not the loader's classes: a flat ABI has no marshalling and works from any host.
+ */
+export { configDefaults, minimumBytes, boot } from "./kernel/boot";
+export {
+  blockImageBase, blockImageBytes, blockLogBase, blockLogCapacity, checkMachine, choiceLogMade, choiceLogPtr, choiceScriptPtr,
+  choiceScriptSet, configPtr, costCount, costName, costTablePtr, faultHistogram, faultLockName, guestExited, guestResume, guestTask,
+  histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField, lockdepClass, nowNs, opBuffer, run, spawnProcess,
+  traceCapacity, traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
+} from "./kernel/abi";
+export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";
+export { statName, statValue, statsReset } from "./kernel/stats";
+export { benchMmuHits, benchSwitch } from "./kernel/bench";

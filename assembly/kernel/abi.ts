@@ -1,0 +1,212 @@
+/*
+ * The host's calls, each a line or two: what index.ts exports.
+ *
+ * Interface: see index.ts.
+ * Invariants: [abi-1] numbers in, numbers out; times are f64 ns (exact to 2^53).
+ * Locks: none.
+ * Why not inside the rooms: a room's functions take structs; the host has only addresses.
+ */
+import { histField as field, histPercentile as percentile } from "../lib/histogram";
+import { slabState } from "../lib/slab";
+import { traceCount as count, traceState } from "../lib/trace";
+import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT } from "../memlayout";
+import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
+import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
+import { blockLogBase as logBase, blockLogCapacity as logCapacity } from "../block/write-log";
+import { faultLockName as regimeName } from "../mm/fault-lock";
+import { mmState } from "../mm/state";
+import { choiceState } from "../sched/choice";
+import { dispatch } from "../sched/core";
+import { COST_COUNT, costName as nameOfCost } from "../sched/cost";
+import { LC_COUNT, lockClassName as className } from "../sched/lock-class";
+import { LockStat, lockStat, lockdepState } from "../sched/lockdep";
+import { TASK_ZOMBIE, Task, sched } from "../sched/state";
+import { guestExitSeen, guestResume as resume, taskReap } from "../sched/task";
+import { checkMachine as check } from "./check";
+import { guestEntry, opBuffer as bufferOf } from "./guest";
+import { procText } from "./procfs";
+import { spawnProcess as spawn } from "./process";
+import { kernelState } from "./state";
+
+function text(s: string): u32 {
+  return <u32>changetype<usize>(s);
+}
+
+export function configPtr(): u32 {
+  return <u32>BOOT_CONFIG;
+}
+
+export function costTablePtr(): u32 {
+  return <u32>COST_TABLE;
+}
+
+export function costCount(): u32 {
+  return COST_COUNT;
+}
+
+export function costName(id: u32): u32 {
+  return text(nameOfCost(id));
+}
+
+export function lockClassName(id: u32): u32 {
+  return text(id < LC_COUNT ? className(id) : "");
+}
+
+export function tracepointName(id: u32): u32 {
+  return text(id < TP_COUNT ? tpName(id) : "");
+}
+
+export function faultLockName(id: u32): u32 {
+  return text(regimeName(id));
+}
+
+/** A new process whose first operation is a NOP. Returns its tid or -errno. */
+export function spawnProcess(pinnedCpu: i32): i32 {
+  return spawn(guestEntry, pinnedCpu);
+}
+
+/** Runs until untilNs of simulated time. Returns RUN_*. */
+export function run(untilNs: f64): u32 {
+  return dispatch(untilNs >= 9.2e18 ? u64.MAX_VALUE - 1 : <u64>untilNs);
+}
+
+export function guestTask(): u32 {
+  return <u32>changetype<usize>(sched().guestTask);
+}
+
+export function currentTaskPtr(): u32 {
+  return <u32>changetype<usize>(sched().current);
+}
+
+export function guestResume(task: u32): void {
+  resume(changetype<Task>(<usize>task));
+}
+
+/** The host has dropped the guest of a zombie: its slot is free again. */
+export function guestExited(task: u32): void {
+  const t = changetype<Task>(<usize>task);
+  assert(t.state == TASK_ZOMBIE, "only a zombie has exited");
+  guestExitSeen(t);
+  taskReap(t);
+}
+
+export function opBuffer(task: u32): u32 {
+  return bufferOf(changetype<Task>(<usize>task));
+}
+
+export function nowNs(): f64 {
+  return <f64>sched().machineNs;
+}
+
+/** Bytes of memory that may differ from zero: a snapshot is a copy of them. */
+export function usedBytes(): u32 {
+  return mmState().highPfn << PAGE_SHIFT;
+}
+
+export function inspect(kind: u32, pid: u32): i32 {
+  return procText(kind, pid);
+}
+
+export function inspectPtr(): u32 {
+  return <u32>kernelState().text;
+}
+
+export function checkMachine(): void {
+  check();
+}
+
+/** Fields of lock_stat in the order of struct LockStat; times in ns. */
+export function lockStatField(classId: u32, mode: u32, index: u32): f64 {
+  assert(index < 8, "lock_stat has eight fields");
+  return <f64>load<u64>(changetype<usize>(lockStat(classId, mode)) + (index << 3));
+}
+
+/** The lockdep report: 0 reported, 1 task, 2 class taken, 3 class held, 4..11 new chain, 12..19 old chain. */
+export function lockdepClass(index: u32): u32 {
+  const d = lockdepState();
+  if (index == 0) return d.reported;
+  if (index == 1) return d.taskId;
+  if (index == 2) return d.takenClass;
+  if (index == 3) return d.heldClass;
+  if (index < 12) return <u32>(d.newChain >> ((index - 4) << 3)) & 0xff;
+  return <u32>(d.oldChain >> ((index - 12) << 3)) & 0xff;
+}
+
+export function faultHistogram(): u32 {
+  return <u32>mmState().faultHist;
+}
+
+export function histPercentile(at: u32, p: f64): f64 {
+  return percentile(at, p);
+}
+
+export function histField(at: u32, index: u32): f64 {
+  return field(at, index);
+}
+
+export function tracePtr(): u32 {
+  return <u32>traceState().ring;
+}
+
+export function traceCapacity(): u32 {
+  return traceState().mask + 1;
+}
+
+export function traceSeq(): f64 {
+  return <f64>traceState().seq;
+}
+
+export function traceCount(id: u32): f64 {
+  return id < TP_COUNT ? <f64>count(id) : 0;
+}
+
+export function traceEnable(on: u32): void {
+  traceState().enabled = on;
+}
+
+export function choiceLogPtr(): u32 {
+  return <u32>choiceState().log;
+}
+
+export function choiceLogMade(): u32 {
+  return choiceState().made;
+}
+
+export function choiceScriptPtr(): u32 {
+  return <u32>choiceState().script;
+}
+
+export function choiceScriptSet(length: u32): void {
+  assert(length <= choiceState().capacity, "the script fits its buffer");
+  choiceState().scriptLength = length;
+  choiceState().scriptNext = 0;
+}
+
+export function blockImageBase(): u32 {
+  return <u32>imageBase();
+}
+
+export function blockImageBytes(): u32 {
+  return imageBytes();
+}
+
+export function blockLogBase(): u32 {
+  return <u32>logBase();
+}
+
+export function blockLogCapacity(): u32 {
+  return logCapacity();
+}
+
+/** The nth page allocation from now fails; 0 turns it off. */
+export function failPageAfter(n: u32): void {
+  mmState().failPageAfter = n;
+}
+
+/** The nth slab allocation from now fails; 0 turns it off. */
+export function failSlabAfter(n: u32): void {
+  slabState().failAfter = n;
+}
+
+/** The host's view of lock_stat's layout, checked at compile time. */
+if (offsetof<LockStat>() != 64) ERROR("lock_stat has eight u64 fields");

@@ -1,0 +1,152 @@
+/*
+ * The invariant walks: everything that can be recomputed is recomputed and compared.
+ *
+ * Interface: checkMachine().
+ * Invariants: checks [pa-1] [page-1..3] [as-1] [fm-1] [vma-1] [vma-2] [mm-1] [mm-2] [lru-1] [proc-1] [fd-1] [rwsem-1].
+ * Locks: none; called between two steps of the machine, when nothing is half done.
+ * Why not counters alone: a counter and its bug move together; a walk sees what is there.
+ */
+import { checkIntervalTree, itFirstOverlap, itNextOverlap } from "../lib/interval-tree";
+import { ListHead } from "../lib/list";
+import { XaCursor, checkXarray, xaFind } from "../lib/xarray";
+import { PTE_SPECIAL, PTE_W, ptePfn } from "../cpu/pte";
+import { checkFiles } from "../fs/fdtable";
+import { blockCheck } from "../block/init";
+import { AS_UNEVICTABLE, AddressSpace } from "../mm/address-space";
+import { MmStruct, mmOfList } from "../mm/mm-struct";
+import { checkPageAlloc } from "../mm/page-alloc";
+import { PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
+import { pteLookup, pteRangeNext } from "../mm/pgtable";
+import { mmState } from "../mm/state";
+import { VM_LOCKED, VM_SHARED, VM_WRITE, VmArea, assertVma, isNullVma, linearPgoff, vmaPages } from "../mm/vma";
+import { firstVma, vmaNext } from "../mm/vma-ops";
+import { wantsWriteNotify } from "../mm/memory";
+import { checkRwsem } from "../sched/rwsem";
+import { sched, taskAt } from "../sched/state";
+import { checkProcesses } from "./process";
+import { TASK_SIZE } from "../config";
+
+/** Every present PTE of a VMA: right page, right rights. Returns rss by kind in the low and high half. */
+function checkVmaPtes(mm: MmStruct, vma: VmArea): u64 {
+  let anon: u64 = 0;
+  let file: u64 = 0;
+  let at = pteRangeNext(mm, vma.start, vma.end);
+  while (at < vma.end) {
+    const pte = load<u64>(pteLookup(mm, at));
+    if ((pte & PTE_W) != 0) assert((vma.flags & VM_WRITE) != 0, "[mp-1] a PTE grants more than its VMA");
+    if ((pte & PTE_SPECIAL) == 0) {
+      const page = pfnToPage(ptePfn(pte));
+      checkPage(page);
+      assert(page.mapcount > 0, "[page-3] a mapped page has a mapcount");
+      // Counted here, compared in checkMapcounts.
+      page.pad++;
+      if (page.test(PG_SWAPBACKED)) anon++;
+      else {
+        file++;
+        checkFilePte(vma, page, pte, at);
+      }
+    }
+    at = pteRangeNext(mm, at + 4096, vma.end);
+  }
+  return anon | (file << 32);
+}
+
+function checkFilePte(vma: VmArea, page: Page, pte: u64, address: u64): void {
+  assert(page.mapping == changetype<usize>(vma.file.mapping), "[page-2] a mapped file page is the file's");
+  assert(page.index == linearPgoff(vma, address), "[page-2] a mapped file page is at its offset");
+  if ((pte & PTE_W) != 0) assert((vma.flags & VM_SHARED) != 0, "[fk-1] a private file page is writable");
+  if ((pte & PTE_W) != 0 && wantsWriteNotify(vma)) assert(page.test(PG_DIRTY), "[mk-1] a writable PTE of a clean page");
+}
+
+function checkInFileTree(vma: VmArea): void {
+  if (changetype<usize>(vma.file) == 0) return;
+  const tree = vma.file.mapping.iMmap;
+  const last = vma.pgoff + vmaPages(vma) - 1;
+  let node = itFirstOverlap(tree, vma.pgoff, last);
+  while (changetype<usize>(node) != 0) {
+    if (changetype<usize>(node) == changetype<usize>(vma.share)) return;
+    node = itNextOverlap(node, vma.pgoff, last);
+  }
+  assert(false, "[vma-2] a file's VMA is in its i_mmap");
+}
+
+export function checkMm(mm: MmStruct): void {
+  checkIntervalTree(mm.vmas);
+  checkRwsem(mm.mmapSem);
+  let count: u32 = 0;
+  let pages: u32 = 0;
+  let locked: u32 = 0;
+  let rss: u64 = 0;
+  let end: u64 = 0;
+  for (let vma = firstVma(mm); !isNullVma(vma); vma = vmaNext(vma)) {
+    assertVma(vma);
+    assert(vma.start >= end && vma.start < vma.end && ((vma.start | vma.end) & 0xfff) == 0, "[vma-1] VMAs are apart");
+    assert(vma.mm == changetype<usize>(mm), "[vma-1] a VMA knows its mm");
+    // A PTE outside every VMA would be a page that nobody unmaps.
+    assert(pteRangeNext(mm, end, vma.start) == vma.start, "[mmap-1] a PTE without a VMA");
+    end = vma.end;
+    count++;
+    pages += vmaPages(vma);
+    if ((vma.flags & VM_LOCKED) != 0) locked += vmaPages(vma);
+    checkInFileTree(vma);
+    rss += checkVmaPtes(mm, vma);
+  }
+  assert(pteRangeNext(mm, end, TASK_SIZE) == TASK_SIZE, "[mmap-1] a PTE without a VMA");
+  assert(count == mm.mapCount && pages == mm.totalVm && locked == mm.lockedVm, "[mm-2] an mm counts its VMAs");
+  assert(<u32>rss == mm.rssAnon && <u32>(rss >> 32) == mm.rssFile, "[mm-1] rss counts present PTEs");
+}
+
+/** Every frame: mapcount against the PTEs found, the page cache's view, the LRU's. */
+function checkFrames(): void {
+  const m = mmState();
+  let lru: u32 = 0;
+  let anon: u32 = 0;
+  let tables: u32 = 0;
+  for (let pfn = m.firstPfn; pfn < m.highPfn; pfn++) {
+    const page = pfnToPage(pfn);
+    const found = page.pad;
+    page.pad = 0;
+    if (page.refcount == 0) continue;
+    checkPage(page);
+    assert(<u32>page.mapcount == found, "[page-3] mapcount is the number of PTEs");
+    if (page.test(PG_LRU)) lru++;
+    if (page.test(PG_SWAPBACKED)) anon++;
+    if (page.test(PG_TABLE)) tables++;
+  }
+  assert(lru == m.nrActive + m.nrInactive, "[lru-1] the LRU counts its pages");
+  assert(tables == m.nrPageTables, "[pt-1] page tables are counted");
+  assert(anon == m.nrAnon, "[mm-1] anonymous pages are counted");
+}
+
+/** Each mapping that a frame belongs to, once: at its first page. */
+function checkMappings(): void {
+  const m = mmState();
+  for (let pfn = m.firstPfn; pfn < m.highPfn; pfn++) {
+    const page = pfnToPage(pfn);
+    if (page.refcount == 0 || page.mapping == 0) continue;
+    const mapping = changetype<AddressSpace>(page.mapping);
+    if (firstPageOf(mapping) != changetype<usize>(page)) continue;
+    const entries = checkXarray(mapping.pages);
+    assert(entries == mapping.nrPages, "[as-1] a mapping counts its pages");
+    checkIntervalTree(mapping.iMmap);
+    if ((mapping.flags & AS_UNEVICTABLE) != 0) assert(mapping.nrDirty == 0, "[wb-1] an unevictable mapping is not accounted");
+  }
+}
+
+function firstPageOf(mapping: AddressSpace): usize {
+  const cursor = changetype<XaCursor>(mmState().cursor);
+  return xaFind(mapping.pages, 0, u32.MAX_VALUE, cursor);
+}
+
+/** Runs every walk; a broken law asserts with its number. */
+export function checkMachine(): void {
+  checkPageAlloc();
+  blockCheck();
+  const head = changetype<usize>(mmState().mmList);
+  for (let link: usize = mmState().mmList.next; link != head; link = changetype<ListHead>(link).next) checkMm(mmOfList(link));
+  checkFrames();
+  checkMappings();
+  checkProcesses();
+  const s = sched();
+  for (let slot: u32 = 0; slot < s.nTasks; slot++) if (taskAt(slot).files != 0) checkFiles(taskAt(slot).files);
+}

@@ -1,0 +1,185 @@
+/*
+ * What a scripted guest's task does: one operation from its mailbox, then back to the host for the next.
+ *
+ * Interface: guestEntry(task), guestInit, opBuffer(task).
+ * Invariants:
+ *   [guest-1] a task with a fatal signal pending exits before its operation's result is seen.
+ *   [guest-2] an operation that the kernel does not know is ENOSYS, counted and named.
+ * Locks: none at entry and at exit ([lk-2]).
+ * Why not a loop inside: between operations the host's generator decides what comes next.
+ */
+import { EFAULT, EINTR, EINVAL, ENOSYS } from "../lib/errno";
+import { prngSeed } from "../lib/prng";
+import { traceEmit } from "../lib/trace";
+import { bootAlloc } from "../memlayout";
+import { TP_SYS_ENTER, TP_SYS_EXIT } from "../tracepoints";
+import { loadBytes, storeBytes, touchRandom, touchRange } from "../cpu/access";
+import { GFP_ATOMIC, GFP_ZERO, allocPage } from "../mm/page-alloc";
+import { isNullPage, pageAddress } from "../mm/page";
+import { OP_BUFFER_BYTES } from "../mm/uaccess";
+import { C_SYSCALL, chargeCost } from "../sched/cost";
+import { syncPoint } from "../sched/core";
+import { TASK_INTERRUPTIBLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
+import { WaitQueue, sleepOn, wakeAll, waitQueueInit } from "../sched/wait-queue";
+import {
+  Mailbox, OP_BARRIER, OP_COMPUTE, OP_GETTIME, OP_LOAD, OP_NOP, OP_PROC_READ, OP_STORE, OP_TOUCH, OP_TOUCH_RANDOM, mailboxOf,
+} from "./mailbox";
+import { doExit, processOf } from "./process";
+import { procRead } from "./procfs";
+import { BARRIERS, SYSCALL_MAX, kernelState } from "./state";
+
+const WAIT_BARRIER: u32 = 17;
+
+@unmanaged
+class Barrier {
+  queue0: u64;
+  queue1: u64;
+  arrived: u32;
+  round: u32;
+  pad0: u32;
+  pad1: u32;
+
+  get queue(): WaitQueue {
+    return changetype<WaitQueue>(changetype<usize>(this));
+  }
+}
+
+export function guestInit(): bool {
+  const k = kernelState();
+  k.barriers = bootAlloc(BARRIERS * offsetof<Barrier>(), 16);
+  if (k.barriers == 0) return false;
+  for (let i: u32 = 0; i < BARRIERS; i++) waitQueueInit(barrierAt(i).queue, WAIT_BARRIER);
+  return true;
+}
+
+function barrierAt(id: u32): Barrier {
+  return changetype<Barrier>(kernelState().barriers + id * offsetof<Barrier>());
+}
+
+/** Sleeps until `parties` tasks have come to the barrier. */
+function barrierWait(id: u64, parties: u64): i64 {
+  if (id >= BARRIERS || parties == 0 || parties > sched().nTasks) return -EINVAL;
+  syncPoint();
+  const barrier = barrierAt(<u32>id);
+  if (++barrier.arrived >= <u32>parties) {
+    barrier.arrived = 0;
+    barrier.round++;
+    wakeAll(barrier.queue);
+    return 0;
+  }
+  const round = barrier.round;
+  while (barrier.round == round) {
+    sleepOn(barrier.queue, TASK_INTERRUPTIBLE);
+    if (currentTask().fatalSignal != 0) {
+      if (barrier.round == round) barrier.arrived--;
+      return -EINTR;
+    }
+  }
+  return 0;
+}
+
+/** The frame of a task's operation buffer, made on first use. 0: out of memory. Called by the host between operations. */
+export function opBuffer(task: Task): u32 {
+  const box = mailboxOf(task);
+  if (box.buffer == 0) {
+    const page = allocPage(GFP_ZERO | GFP_ATOMIC);
+    if (!isNullPage(page)) box.buffer = <u32>pageAddress(page);
+  }
+  return box.buffer;
+}
+
+/** Loads and stores of up to a buffer, each byte through the MMU. */
+function moveBytes(box: Mailbox, store: bool): i64 {
+  const lenBytes = box.arg1;
+  if (lenBytes > OP_BUFFER_BYTES || box.buffer == 0) return -EINVAL;
+  const done = store
+    ? storeBytes(box.arg0, box.buffer, <u32>lenBytes)
+    : loadBytes(box.arg0, box.buffer, <u32>lenBytes);
+  return done == <u32>lenBytes ? done : -EFAULT;
+}
+
+function touch(box: Mailbox): i64 {
+  const stride = box.arg2;
+  if (stride == 0) return -EINVAL;
+  const want = (box.arg1 + stride - 1) / stride;
+  const done = touchRange(box.arg0, box.arg1, stride, box.arg3 != 0, <u8>box.arg4);
+  box.bytes = <u32>done;
+  return done == want ? <i64>done : -EFAULT;
+}
+
+function touchAtRandom(box: Mailbox): i64 {
+  // The generator's state sits in the buffer-less tail of the mailbox's arguments: nobody reads them after this.
+  const prng = changetype<usize>(box) + offsetof<Mailbox>("arg4");
+  const seed = box.arg4;
+  prngSeed(prng, seed);
+  const done = touchRandom(box.arg0, box.arg1, box.arg2, <u32>box.arg3, prng);
+  box.bytes = <u32>done;
+  return done == box.arg2 ? <i64>done : -EFAULT;
+}
+
+/** Burns CPU time in steps, so that the slice can end in between. */
+function compute(ns: u64): i64 {
+  let left = ns;
+  while (left != 0) {
+    const step: u32 = left > 10_000 ? 10_000 : <u32>left;
+    charge(step);
+    left -= step;
+    syncPoint();
+    if (currentTask().fatalSignal != 0) return -EINTR;
+  }
+  return 0;
+}
+
+function pseudoOp(box: Mailbox): i64 {
+  switch (box.nr) {
+    case OP_NOP: return 0;
+    case OP_TOUCH: return touch(box);
+    case OP_STORE: return moveBytes(box, true);
+    case OP_LOAD: return moveBytes(box, false);
+    case OP_TOUCH_RANDOM: return touchAtRandom(box);
+    case OP_COMPUTE: return compute(box.arg0);
+    case OP_GETTIME: return <i64>sched().clockNs;
+    case OP_PROC_READ: return procRead(<u32>box.arg0, <u32>box.arg1);
+    case OP_BARRIER: return barrierWait(box.arg0, box.arg1);
+    default: return unknown(box.nr);
+  }
+}
+
+function unknown(nr: u32): i64 {
+  kernelState().unknownSyscalls++;
+  kernelState().lastUnknown = nr;
+  return -ENOSYS;
+}
+
+type SysCall = (a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64) => i64;
+
+function systemCall(box: Mailbox): i64 {
+  const s = sched();
+  kernelState().syscalls++;
+  chargeCost(C_SYSCALL);
+  traceEmit(s.clockNs, TP_SYS_ENTER, s.cpu.id, s.current.id, box.nr, box.arg0);
+  if (box.nr >= SYSCALL_MAX) return unknown(box.nr);
+  const slot = load<u32>(kernelState().table + (box.nr << 2));
+  if (slot == 0) return unknown(box.nr);
+  const f = changetype<SysCall>(slot);
+  return f(box.arg0, box.arg1, box.arg2, box.arg3, box.arg4, box.arg5);
+}
+
+/** The entry of every guest task: runs afresh for each operation. */
+export function guestEntry(task: Task): void {
+  if (task.fatalSignal != 0) {
+    doExit(processOf(task).status);
+    return;
+  }
+  const box = mailboxOf(task);
+  box.signal = 0;
+  box.faultAddress = 0;
+  const result = box.nr >= OP_NOP ? pseudoOp(box) : systemCall(box);
+  const me = currentTask();
+  // exit(2) has run: there is nobody to report to.
+  if (me.state == TASK_ZOMBIE) return;
+  const mine = mailboxOf(me);
+  mine.result = result;
+  if (mine.nr < OP_NOP) traceEmit(sched().clockNs, TP_SYS_EXIT, sched().cpu.id, me.id, mine.nr, <u64>result);
+  if (me.fatalSignal != 0) doExit(processOf(me).status);
+}

@@ -1,0 +1,50 @@
+/*
+ * The mailbox: one operation of a scripted guest, from the host to the kernel and back.
+ *
+ *     0 nr | 4 flags | 8 six arguments (u64) | 56 result (i64) | 64 fault address (u64) | 72 signal | 76 bytes | 80 buffer address
+ *
+ * Interface: Mailbox, mailboxOf(task), OP_*.
+ * Invariants: [op-1] the host writes it only while the task waits for it (TASK_GUEST_WAIT).
+ * Locks: none.
+ * Why not parameters of an export: the operation blocks and the host goes on with other tasks meanwhile.
+ */
+import { TASK_OP_OFFSET, Task } from "../sched/state";
+
+/** A fault's signal is reported here and not delivered. */
+export const OP_FLAG_CATCH: u32 = 1;
+
+export const OP_NOP: u32 = 0x10000;
+export const OP_TOUCH: u32 = 0x10001;
+export const OP_STORE: u32 = 0x10002;
+export const OP_LOAD: u32 = 0x10003;
+export const OP_TOUCH_RANDOM: u32 = 0x10004;
+export const OP_COMPUTE: u32 = 0x10005;
+export const OP_GETTIME: u32 = 0x10006;
+export const OP_PROC_READ: u32 = 0x10007;
+export const OP_BARRIER: u32 = 0x10008;
+
+@unmanaged
+export class Mailbox {
+  nr: u32;
+  flags: u32;
+  arg0: u64;
+  arg1: u64;
+  arg2: u64;
+  arg3: u64;
+  arg4: u64;
+  arg5: u64;
+  result: i64;
+  faultAddress: u64;
+  signal: u32;
+  bytes: u32;
+  /** Address of the task's operation buffer, one frame; mm/uaccess.ts reads it. */
+  buffer: u32;
+  pad: u32;
+}
+
+if (offsetof<Mailbox>("buffer") != 80) ERROR("mm/uaccess.ts expects the buffer's address at 80");
+if (TASK_OP_OFFSET + offsetof<Mailbox>() > 896) ERROR("a Mailbox fits its place in the task");
+
+export function mailboxOf(task: Task): Mailbox {
+  return changetype<Mailbox>(task.op);
+}

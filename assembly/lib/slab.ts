@@ -1,0 +1,131 @@
+/*
+ * Object caches over one kernel arena: VMAs, files, inodes, bios, xarray nodes ...
+ *
+ *     arena  | chunk 4 KiB | chunk | chunk | ... not yet used ... |        a chunk belongs to one cache for ever
+ *     free object:  next (u32) | 0x6b 0x6b 0x6b ...
+ *
+ * Interface: slabInit(base, lenBytes), KmemCache (32 bytes), kmemCacheInit, kmemCacheAlloc, kmemCacheFree, slabState, SLAB_POISON.
+ * Invariants:
+ *   [slab-1] a free object is poison behind its first word; alloc gives zeroed memory.
+ *   [slab-2] allocated + free == total of every cache.
+ *   [slab-3] an exhausted arena is a null result (ENOMEM), never an assert.
+ * Locks: none; an allocation is one emulated step.
+ * Why not the page allocator: block and sched stand below mm and need objects as well.
+ */
+import { LIB_STATE } from "../memlayout";
+
+const POISON: u8 = 0x6b;
+const CHUNK: u32 = 4096;
+
+@unmanaged
+export class KmemCache {
+  objBytes: u32;
+  free: u32;
+  allocated: u32;
+  total: u32;
+  highWater: u32;
+  nameId: u32;
+  allocs: u32;
+  pad: u32;
+}
+
+@unmanaged
+export class SlabState {
+  next: usize;
+  limit: usize;
+  base: usize;
+  /** Fails the Nth allocation from now; 0: off. */
+  failAfter: u32;
+  failures: u32;
+}
+
+export function slabState(): SlabState {
+  return changetype<SlabState>(LIB_STATE);
+}
+
+export function slabInit(base: usize, lenBytes: u32): void {
+  const s = slabState();
+  s.base = base;
+  s.next = base;
+  s.limit = base + lenBytes;
+  s.failAfter = 0;
+  s.failures = 0;
+}
+
+/** objBytes is rounded up to 16; nameId is for reports. */
+export function kmemCacheInit(cache: KmemCache, objBytes: u32, nameId: u32): void {
+  memory.fill(changetype<usize>(cache), 0, offsetof<KmemCache>());
+  cache.objBytes = (objBytes + 15) & ~15;
+  cache.nameId = nameId;
+  assert(cache.objBytes >= 16, "an object holds at least its free link");
+}
+
+/** Cuts a chunk into free objects. False when the arena is used up. */
+function grow(cache: KmemCache): bool {
+  const s = slabState();
+  const size = cache.objBytes;
+  let bytes: u32 = CHUNK;
+  if (size * 4 > CHUNK) bytes = size * 4;
+  if (s.next + bytes > s.limit) {
+    bytes = size;
+    if (s.next + bytes > s.limit) return false;
+  }
+  const count = bytes / size;
+  const base = s.next;
+  s.next += (bytes + 15) & ~15;
+  for (let i = count; i != 0; i--) {
+    const obj = base + (i - 1) * size;
+    memory.fill(obj, POISON, size);
+    store<u32>(obj, cache.free);
+    cache.free = <u32>obj;
+  }
+  cache.total += count;
+  return true;
+}
+
+/** A zeroed object, or 0 when the arena is used up. */
+export function kmemCacheAlloc(cache: KmemCache): usize {
+  const s = slabState();
+  if (s.failAfter != 0 && --s.failAfter == 0) {
+    s.failures++;
+    return 0;
+  }
+  if (cache.free == 0 && !grow(cache)) {
+    s.failures++;
+    return 0;
+  }
+  const obj = <usize>cache.free;
+  cache.free = load<u32>(obj);
+  checkPoison(obj, cache.objBytes);
+  memory.fill(obj, 0, cache.objBytes);
+  cache.allocs++;
+  if (++cache.allocated > cache.highWater) cache.highWater = cache.allocated;
+  return obj;
+}
+
+/** The whole object in the checked build, its last word otherwise: enough to catch most writes after free. */
+function checkPoison(obj: usize, objBytes: u32): void {
+  const last = obj + objBytes - 8;
+  if (CHECKED) {
+    for (let at = obj + 4; at < last; at += 4) assert(load<u32>(at) == 0x6b6b6b6b, "[slab-1] a freed object was written to");
+  }
+  assert(load<u64>(last) == 0x6b6b_6b6b_6b6b_6b6b, "[slab-1] a freed object was written to");
+}
+
+/** Gives an object back and poisons it. */
+export function kmemCacheFree(cache: KmemCache, obj: usize): void {
+  assert(obj >= slabState().base && obj < slabState().next, "an object comes from the arena");
+  assert(load<u64>(obj + cache.objBytes - 8) != 0x6b6b_6b6b_6b6b_6b6b, "[slab-1] an object is freed twice");
+  assert(cache.allocated != 0, "[slab-2] a cache frees what it gave");
+  memory.fill(obj, POISON, cache.objBytes);
+  store<u32>(obj, cache.free);
+  cache.free = <u32>obj;
+  cache.allocated--;
+}
+
+/** [slab-2] Walks the free list. */
+export function checkKmemCache(cache: KmemCache): void {
+  let free: u32 = 0;
+  for (let obj = cache.free; obj != 0; obj = load<u32>(obj)) free++;
+  assert(free + cache.allocated == cache.total, "[slab-2] allocated and free objects add up");
+}

@@ -1,0 +1,251 @@
+/*
+ * The lock of a fault: which one, when it may be dropped, and the loop that retries (SCENARIOS 2.2). Traps come in here.
+ *
+ *     trap -> take the fault lock -> find the VMA -> access check -> handleMmFault -+-> done: release, back to the guest
+ *              ^                                                                    +-> RETRY: lock is gone, once more with TRIED
+ *              +--------------------------------------------------------------------+   COMPLETED: lock is gone, done
+ *
+ * Regimes (a regime is data, DESIGN D8):   linux-4.19  held throughout
+ *                                          linux-5.1   dropped for read IO
+ * Interface: handlePageFault (the trap vector's), faultInKernel (the kernel's own accesses), releaseFaultLock, maybeUnlockForIo,
+ *            FAULT_LOCK_* regimes, faultLockName, faultPassLocked (get_user_pages).
+ * Invariants:
+ *   [mk-4] RETRY and COMPLETED come back with the lock dropped, all else with it held.
+ *   [mk-5] a fault may drop its lock once: TRIED keeps the second pass under the lock.
+ *   [mk-3] nobody reads a VMA after dropping the lock that protects it: vmf.vma is null then.
+ * Locks: mmap_sem for reading.
+ * Why not one loop for user and kernel faults: it is one, faultLoop; they differ in what a failure means.
+ */
+import { histRecord } from "../lib/histogram";
+import { traceEmit } from "../lib/trace";
+import {
+  TP_FAULT_RETRY, TP_MMAP_LOCK_ACQUIRED, TP_MMAP_LOCK_RELEASED, TP_MMAP_LOCK_START, TP_PAGE_FAULT_KERNEL, TP_PAGE_FAULT_USER,
+} from "../tracepoints";
+import { CAUSE_FETCH_PAGE_FAULT, CAUSE_STORE_PAGE_FAULT } from "../cpu/mmu";
+import { C_TRAP_ENTRY, C_TRAP_EXIT, C_VMA_CACHED, C_VMA_LOOKUP, chargeCost } from "../sched/cost";
+import { downRead, downReadKillable, upRead } from "../sched/rwsem";
+import { Task, currentTask, sched } from "../sched/state";
+import { lockHeld } from "../sched/lockdep";
+import {
+  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_DEFAULT, FAULT_FLAG_INSTRUCTION, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT,
+  FAULT_FLAG_TRIED, FAULT_FLAG_USER, FAULT_FLAG_WRITE, FAULT_LOCK_MMAP, FAULT_LOCK_NONE, VM_FAULT_COMPLETED, VM_FAULT_ERROR,
+  VM_FAULT_MAJOR, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VmFault, currentFault, vmFaultFini, vmFaultInit,
+} from "./fault";
+import { handleMmFault } from "./memory";
+import { MmStruct, findVma, isNullMm } from "./mm-struct";
+import { mmState } from "./state";
+import { VM_EXEC, VM_READ, VM_WRITE, VmArea, isNullVma } from "./vma";
+
+export const SIGBUS: u32 = 7;
+export const SIGSEGV: u32 = 11;
+
+/** Regimes: index is BootConfig.faultLock. */
+export const FAULT_LOCK_LINUX_4_19: u32 = 0;
+export const FAULT_LOCK_LINUX_5_1: u32 = 1;
+export const FAULT_LOCK_REGIMES: u32 = 2;
+
+export function faultLockName(regime: u32): string {
+  switch (regime) {
+    case FAULT_LOCK_LINUX_4_19: return "linux-4.19";
+    case FAULT_LOCK_LINUX_5_1: return "linux-5.1";
+    default: return "";
+  }
+}
+
+function dropsForReadIo(regime: u32): bool {
+  return regime == FAULT_LOCK_LINUX_5_1;
+}
+
+function trace(id: u32, mm: MmStruct, a: u64): void {
+  const s = sched();
+  traceEmit(s.clockNs, id, s.cpu.id, s.current.id, a, mm.id);
+}
+
+/** Takes mmap_sem for reading. False: a fatal signal came first. */
+function takeMmapSem(mm: MmStruct, killable: bool): bool {
+  trace(TP_MMAP_LOCK_START, mm, 0);
+  if (killable) {
+    if (downReadKillable(mm.mmapSem) != 0) return false;
+  } else downRead(mm.mmapSem);
+  trace(TP_MMAP_LOCK_ACQUIRED, mm, 0);
+  return true;
+}
+
+function dropMmapSem(mm: MmStruct): void {
+  upRead(mm.mmapSem);
+  trace(TP_MMAP_LOCK_RELEASED, mm, 0);
+}
+
+/** Releases whichever lock protects the fault; vmf.vma is gone with it ([mk-3]). */
+export function releaseFaultLock(vmf: VmFault): void {
+  assert(vmf.lockKind == FAULT_LOCK_MMAP, "[mk-4] the fault lock is held");
+  vmf.vma = changetype<VmArea>(0);
+  vmf.lockKind = FAULT_LOCK_NONE;
+  vmf.dropped = 1;
+  dropMmapSem(vmf.mm);
+}
+
+/** Drops the fault lock before a wait for IO, if this is the first attempt and the regime does so. */
+export function maybeUnlockForIo(vmf: VmFault): bool {
+  if (vmf.dropped != 0) return true;
+  if (!dropsForReadIo(mmState().faultLock)) return false;
+  const flags = vmf.flags;
+  if ((flags & FAULT_FLAG_ALLOW_RETRY) == 0 || (flags & (FAULT_FLAG_TRIED | FAULT_FLAG_RETRY_NOWAIT)) != 0) return false;
+  releaseFaultLock(vmf);
+  return true;
+}
+
+/** The VMA that holds the address or null. A thread's last VMA is remembered until the tree changes. */
+function lookupVma(mm: MmStruct, task: Task, address: u64): VmArea {
+  if (task.vmaCacheSeq == mm.vmaSeq && task.vmaCache != 0 && task.mm == changetype<usize>(mm)) {
+    const cached = changetype<VmArea>(task.vmaCache);
+    if (cached.start <= address && address < cached.end) {
+      chargeCost(C_VMA_CACHED);
+      return cached;
+    }
+  }
+  chargeCost(C_VMA_LOOKUP);
+  const vma = findVma(mm, address);
+  if (isNullVma(vma) || address < vma.start) return changetype<VmArea>(0);
+  if (task.mm == changetype<usize>(mm)) {
+    task.vmaCache = changetype<usize>(vma);
+    task.vmaCacheSeq = mm.vmaSeq;
+  }
+  return vma;
+}
+
+function accessAllowed(vma: VmArea, flags: u32): bool {
+  if ((flags & FAULT_FLAG_WRITE) != 0) return (vma.flags & VM_WRITE) != 0;
+  if ((flags & FAULT_FLAG_INSTRUCTION) != 0) return (vma.flags & VM_EXEC) != 0;
+  return (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0;
+}
+
+/** [mk-4] What the code says about the lock must be so. */
+function checkLockState(vmf: VmFault, ret: u32): void {
+  const gone = (ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) != 0;
+  if (gone && (vmf.flags & FAULT_FLAG_RETRY_NOWAIT) != 0) return;
+  assert(gone == (vmf.lockKind == FAULT_LOCK_NONE), "[mk-4] a fault's code and its lock state disagree");
+  assert(gone != lockHeld(changetype<usize>(vmf.mm.mmapSem)), "[mk-4] a fault's code and mmap_sem disagree");
+}
+
+/** One pass with the lock held: find, check, handle. The lock is held afterwards unless the code says otherwise. */
+function faultPass(vmf: VmFault, address: u64, flags: u32, task: Task): u32 {
+  const vma = lookupVma(vmf.mm, task, address);
+  if (isNullVma(vma)) return VM_FAULT_SIGSEGV;
+  if (!accessAllowed(vma, flags)) return VM_FAULT_SIGSEGV;
+  vmFaultInit(vmf, vma, address, flags);
+  const ret = handleMmFault(vmf);
+  checkLockState(vmf, ret);
+  vmFaultFini(vmf);
+  return ret;
+}
+
+/** Code of a fault that ended because the task is being killed. */
+const FAULT_KILLED: u32 = 0x8000_0000;
+
+/** Faults until it is done. Returns VM_FAULT_* without RETRY, or FAULT_KILLED; no lock is held. */
+function faultLoop(mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32 {
+  let flags = firstFlags;
+  let major: u32 = 0;
+  const vmf = currentFault(task);
+  vmf.mkwriteRuns = 0;
+  vmf.unlockedAttempts = 0;
+  while (true) {
+    if (!takeMmapSem(mm, (flags & FAULT_FLAG_KILLABLE) != 0)) return FAULT_KILLED;
+    vmf.mm = mm;
+    vmf.task = task;
+    vmf.lockKind = FAULT_LOCK_MMAP;
+    const ret = faultPass(vmf, address, flags, task);
+    major |= ret & VM_FAULT_MAJOR;
+    if ((ret & VM_FAULT_RETRY) != 0) {
+      mmState().faultRetries++;
+      trace(TP_FAULT_RETRY, mm, address);
+      if (task.fatalSignal != 0) return FAULT_KILLED;
+      flags |= FAULT_FLAG_TRIED;
+      continue;
+    }
+    if ((ret & VM_FAULT_COMPLETED) == 0) dropMmapSem(mm);
+    vmf.lockKind = FAULT_LOCK_NONE;
+    return ret | major;
+  }
+}
+
+function account(task: Task, ret: u32): void {
+  mmState().pgfault++;
+  if ((ret & VM_FAULT_MAJOR) != 0) {
+    task.majFlt++;
+    mmState().pgmajfault++;
+  } else task.minFlt++;
+}
+
+/** Delivers what a failed fault of the guest ends in. */
+function failFault(ret: u32, address: u64): void {
+  if ((ret & VM_FAULT_OOM) != 0) {
+    // pagefault_out_of_memory: somebody is killed, the access is made again; with nobody to kill, it is this task.
+    const oom = mmState().oomFn;
+    if (oom()) return;
+  }
+  const f = mmState().signalFn;
+  f((ret & VM_FAULT_SIGBUS) != 0 ? SIGBUS : SIGSEGV, address);
+}
+
+/** The trap vector's page fault entry. Returns 0: make the access again; 1: give it up, a signal is on its way. */
+export function handlePageFault(cause: u32, address: u64): u32 {
+  const task = currentTask();
+  const startNs = sched().clockNs;
+  chargeCost(C_TRAP_ENTRY);
+  traceEmit(startNs, TP_PAGE_FAULT_USER, sched().cpu.id, task.id, address, cause);
+  let flags = FAULT_FLAG_DEFAULT | FAULT_FLAG_USER;
+  if (cause == CAUSE_STORE_PAGE_FAULT) flags |= FAULT_FLAG_WRITE;
+  if (cause == CAUSE_FETCH_PAGE_FAULT) flags |= FAULT_FLAG_INSTRUCTION;
+  const mm = changetype<MmStruct>(task.mm);
+  assert(!isNullMm(mm), "a guest has an address space");
+  const ret = faultLoop(mm, address, flags, task);
+  if (ret == FAULT_KILLED) return 1;
+  account(task, ret);
+  if ((ret & VM_FAULT_ERROR) != 0) {
+    failFault(ret, address);
+    if ((ret & VM_FAULT_OOM) == 0 || task.fatalSignal != 0) return 1;
+  }
+  chargeCost(C_TRAP_EXIT);
+  const hist = mmState().faultHist;
+  if (hist != 0) histRecord(hist, sched().clockNs - startNs);
+  return task.fatalSignal != 0 ? 1 : 0;
+}
+
+/**
+ * The kernel touches user memory of the running task and finds it missing. Returns true when the access may be made again.
+ * Preconditions: no spinlock, no page lock, mmap_sem not held by this task.
+ */
+export function faultInKernel(address: u64, write: bool): bool {
+  const task = currentTask();
+  const mm = changetype<MmStruct>(task.mm);
+  if (isNullMm(mm)) return false;
+  chargeCost(C_TRAP_ENTRY);
+  traceEmit(sched().clockNs, TP_PAGE_FAULT_KERNEL, sched().cpu.id, task.id, address, write ? 1 : 0);
+  const ret = faultLoop(mm, address, FAULT_FLAG_DEFAULT | (write ? FAULT_FLAG_WRITE : 0), task);
+  if (ret == FAULT_KILLED) return false;
+  account(task, ret);
+  chargeCost(C_TRAP_EXIT);
+  if ((ret & VM_FAULT_OOM) != 0) {
+    const oom = mmState().oomFn;
+    return oom() && task.fatalSignal == 0;
+  }
+  return (ret & VM_FAULT_ERROR) == 0 && task.fatalSignal == 0;
+}
+
+/** One pass for get_user_pages: mmap_sem is held by the caller. On RETRY it is not any more. */
+export function faultPassLocked(mm: MmStruct, address: u64, flags: u32): u32 {
+  const task = currentTask();
+  const vmf = currentFault(task);
+  vmf.mm = mm;
+  vmf.task = task;
+  vmf.lockKind = FAULT_LOCK_MMAP;
+  vmf.mkwriteRuns = 0;
+  vmf.unlockedAttempts = 0;
+  const ret = faultPass(vmf, address, flags, task);
+  vmf.lockKind = FAULT_LOCK_NONE;
+  if ((ret & VM_FAULT_RETRY) != 0) mmState().faultRetries++;
+  else account(task, ret);
+  return ret;
+}

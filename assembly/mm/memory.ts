@@ -1,0 +1,374 @@
+/*
+ * handleMmFault: one pass of a page fault, with the fault lock held and the VMA found and allowed.
+ *
+ *                         no PTE                                    PTE present
+ *            +----------------------------------+     +----------------------------------+
+ *   read     | anonymous: zero page              |     | spurious: somebody was first      |
+ *            | file: map around, else ->fault    |     |                                   |
+ *            +----------------------------------+     +----------------------------------+
+ *   write    | anonymous: fresh page             |     | private: copy, or reuse if alone  |
+ *            | private file: ->fault and copy    |     | shared: page_mkwrite, make        |
+ *            | shared file: ->fault, page_mkwrite|     |         writable                  |
+ *            +----------------------------------+     +----------------------------------+
+ *
+ * Interface: handleMmFault(vmf), doPageMkwrite(vmf).
+ * Invariants:
+ *   [mk-1] a writable PTE in a shared file mapping implies that page_mkwrite ran for the page since it was last cleaned.
+ *   [mk-2] the page lock is held from prepared-and-dirty until the PTE is installed.
+ *   [mem-1] a PTE is installed only if the slot still is what the fault saw, else NOPAGE: the access is made again.
+ * Locks: fault lock -> page lock -> leaf table lock. A page is unlocked after its PTE is in.
+ * Why not one function: each case ends in a different order of unlock and put; straight lines are checked by eye.
+ */
+import { traceEmit } from "../lib/trace";
+import { PTE_A, PTE_D, PTE_R, PTE_SPECIAL, PTE_U, PTE_V, PTE_W, PTE_X, pteMake, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
+import { bootConfig } from "../config";
+import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
+import {
+  TP_COW_LAST_REF, TP_FAULT_NOPAGE, TP_MAP_PAGES, TP_PAGE_MKWRITE, TP_WP_COPY, TP_WP_REUSE, TP_WP_SHARED, TP_ZERO_PAGE,
+} from "../tracepoints";
+import { C_FAULT_SETUP, C_MEMCG_CHARGE, C_PAGE_COPY, C_PTE_SET, chargeCost } from "../sched/cost";
+import { sched } from "../sched/state";
+import { isNullFile } from "./address-space";
+import {
+  FAULT_FLAG_MKWRITE, FAULT_FLAG_WRITE, VM_FAULT_DONE_COW, VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM,
+  VM_FAULT_RETRY, VmFault,
+} from "./fault";
+import { MmStruct } from "./mm-struct";
+import { GFP_KERNEL, GFP_ZERO, allocPage, putPage } from "./page-alloc";
+import { PG_SWAPBACKED, Page, addressToPage, getPage, isNullPage, lockPage, pageAddress, pageToPfn, pfnToPage, unlockPage } from "./page";
+import { setPageDirty } from "./page-writeback";
+import { lockPte, pteAlloc, unlockPte } from "./pgtable";
+import { pageAddRmap, pageRemoveRmap } from "./rmap";
+import { mmState } from "./state";
+import { flushTlbPage } from "./tlbflush";
+import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, VmArea, assertVma, vmaIsAnonymous } from "./vma";
+
+function mark(id: u32, vmf: VmFault): void {
+  traceEmit(sched().clockNs, id, sched().cpu.id, sched().current.id, vmf.address, vmf.flags);
+}
+
+/** True when a store to a clean page must be noticed: the filesystem has a page_mkwrite. */
+export function wantsWriteNotify(vma: VmArea): bool {
+  if ((vma.flags & (VM_SHARED | VM_WRITE)) != (VM_SHARED | VM_WRITE) || isNullFile(vma.file)) return false;
+  return changetype<usize>(vma.file.vmOps.pageMkwrite) != 0;
+}
+
+/** PTE bits of a VMA, without W: that is granted case by case. */
+function readBits(vma: VmArea): u64 {
+  let bits = PTE_V | PTE_U | PTE_A;
+  if ((vma.flags & (VM_READ | VM_WRITE)) != 0) bits |= PTE_R;
+  if ((vma.flags & VM_EXEC) != 0) bits |= PTE_X;
+  return bits;
+}
+
+/** One pass. Preconditions: vmFaultInit was called, vmf.vma allows the access. Returns VM_FAULT_* ([mk-4]). */
+export function handleMmFault(vmf: VmFault): u32 {
+  assertVma(vmf.vma);
+  chargeCost(C_FAULT_SETUP);
+  vmf.pte = pteAlloc(vmf.mm, vmf.address);
+  if (vmf.pte == 0) return VM_FAULT_OOM;
+  vmf.origPte = load<u64>(vmf.pte);
+  const write = (vmf.flags & FAULT_FLAG_WRITE) != 0;
+  if (!ptePresent(vmf.origPte)) {
+    if (vmaIsAnonymous(vmf.vma)) return doAnonymousPage(vmf, write);
+    if (!write) return doReadFault(vmf);
+    if ((vmf.vma.flags & VM_SHARED) == 0) return doCowFault(vmf);
+    return doSharedFault(vmf);
+  }
+  if (write && !pteWritable(vmf.origPte)) return doWpPage(vmf);
+  // Spurious: another thread was first, or only A and D were missing.
+  mark(TP_FAULT_NOPAGE, vmf);
+  return 0;
+}
+
+/** Installs an anonymous page (its reference goes to the PTE). False when the slot changed. */
+function installAnon(vmf: VmFault, page: Page, pte: u64): bool {
+  lockPte(vmf.pte);
+  if (load<u64>(vmf.pte) != vmf.origPte) {
+    unlockPte(vmf.pte);
+    return false;
+  }
+  chargeCost(C_PTE_SET);
+  store<u64>(vmf.pte, pte);
+  page.set(PG_SWAPBACKED);
+  pageAddRmap(page);
+  vmf.mm.rssAnon++;
+  mmState().nrAnon++;
+  unlockPte(vmf.pte);
+  return true;
+}
+
+function doAnonymousPage(vmf: VmFault, write: bool): u32 {
+  if (!write) return doZeroPage(vmf);
+  const page = allocPage(GFP_KERNEL | GFP_ZERO);
+  if (isNullPage(page)) return VM_FAULT_OOM;
+  chargeCost(C_MEMCG_CHARGE);
+  const pte = pteMake(pageToPfn(page), readBits(vmf.vma) | PTE_W | PTE_D);
+  if (installAnon(vmf, page, pte)) return 0;
+  putPage(page);
+  mark(TP_FAULT_NOPAGE, vmf);
+  return VM_FAULT_NOPAGE;
+}
+
+function doZeroPage(vmf: VmFault): u32 {
+  const zero = addressToPage(mmState().zeroPage);
+  lockPte(vmf.pte);
+  if (load<u64>(vmf.pte) == vmf.origPte) {
+    chargeCost(C_PTE_SET);
+    store<u64>(vmf.pte, pteMake(pageToPfn(zero), readBits(vmf.vma) | PTE_SPECIAL));
+  }
+  unlockPte(vmf.pte);
+  mark(TP_ZERO_PAGE, vmf);
+  return 0;
+}
+
+/** Calls ->fault. On LOCKED the page is vmf.page, locked and referenced. */
+function doFault(vmf: VmFault): u32 {
+  const f = vmf.file.vmOps.fault;
+  const ret = f(vmf);
+  if ((ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY | VM_FAULT_DONE_COW)) != 0) return ret;
+  if ((ret & VM_FAULT_LOCKED) == 0) lockPage(vmf.page);
+  return ret | VM_FAULT_LOCKED;
+}
+
+function failed(ret: u32): bool {
+  return (ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY)) != 0;
+}
+
+/** Maps vmf.page; its reference goes to the PTE. NOPAGE when the slot changed. The page stays locked. */
+function finishFault(vmf: VmFault, bits: u64): u32 {
+  const page = vmf.page;
+  lockPte(vmf.pte);
+  if (load<u64>(vmf.pte) != vmf.origPte) {
+    unlockPte(vmf.pte);
+    mark(TP_FAULT_NOPAGE, vmf);
+    return VM_FAULT_NOPAGE;
+  }
+  chargeCost(C_PTE_SET);
+  store<u64>(vmf.pte, pteMake(pageToPfn(page), bits));
+  pageAddRmap(page);
+  vmf.mm.rssFile++;
+  unlockPte(vmf.pte);
+  return 0;
+}
+
+function dropPage(page: Page): void {
+  unlockPage(page);
+  putPage(page);
+}
+
+function doReadFault(vmf: VmFault): u32 {
+  const around = vmf.file.vmOps.mapPages;
+  if (changetype<usize>(around) != 0 && bootConfig().faultAroundPages > 1 && faultAround(vmf)) return 0;
+  let ret = doFault(vmf);
+  if (failed(ret)) return ret;
+  const vma = vmf.vma;
+  let bits = readBits(vma);
+  // Nobody wants to hear of the first store: the MMU alone may set D (Linux's vm_page_prot without write notify).
+  if ((vma.flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE) && !wantsWriteNotify(vma)) bits |= PTE_W;
+  const page = vmf.page;
+  const done = finishFault(vmf, bits);
+  ret |= done;
+  unlockPage(page);
+  if (done != 0) putPage(page);
+  return ret & ~VM_FAULT_LOCKED;
+}
+
+/** Maps what is cached around the address. True when the faulting page was among it. */
+function faultAround(vmf: VmFault): bool {
+  const window = bootConfig().faultAroundPages;
+  const vma = vmf.vma;
+  const first = vma.pgoff;
+  const last = vma.pgoff + <u32>((vma.end - vma.start) >> PAGE_SHIFT) - 1;
+  // The window is aligned and stays inside the VMA and inside one leaf table.
+  const tableIndex = <u32>(vmf.address >> PAGE_SHIFT) & 511;
+  const back = tableIndex % window;
+  let start = vmf.pgoff - (back < vmf.pgoff - first ? back : vmf.pgoff - first);
+  let end = start + window - 1;
+  const tableEnd = vmf.pgoff + (511 - tableIndex);
+  if (end > tableEnd) end = tableEnd;
+  if (end > last) end = last;
+  if (start > vmf.pgoff) start = vmf.pgoff;
+  const f = vmf.file.vmOps.mapPages;
+  f(vmf, start, end);
+  mark(TP_MAP_PAGES, vmf);
+  return ptePresent(load<u64>(vmf.pte));
+}
+
+function copyPage(target: Page, source: Page): void {
+  chargeCost(C_PAGE_COPY);
+  mmState().copyBytes += PAGE_SIZE;
+  memory.copy(pageAddress(target), pageAddress(source), PAGE_SIZE);
+}
+
+/** Write to a private file mapping without a PTE: a copy of the page, the original stays as it is. */
+function doCowFault(vmf: VmFault): u32 {
+  const copy = allocPage(GFP_KERNEL);
+  if (isNullPage(copy)) return VM_FAULT_OOM;
+  vmf.cowPage = copy;
+  const ret = doFault(vmf);
+  vmf.cowPage = changetype<Page>(0);
+  if (failed(ret)) {
+    putPage(copy);
+    return ret;
+  }
+  chargeCost(C_MEMCG_CHARGE);
+  copyPage(copy, vmf.page);
+  const installed = installAnon(vmf, copy, pteMake(pageToPfn(copy), readBits(vmf.vma) | PTE_W | PTE_D));
+  dropPage(vmf.page);
+  if (installed) return ret & ~VM_FAULT_LOCKED;
+  putPage(copy);
+  mark(TP_FAULT_NOPAGE, vmf);
+  return VM_FAULT_NOPAGE;
+}
+
+/** Write to a shared file mapping without a PTE (SCENARIOS 2.3). */
+function doSharedFault(vmf: VmFault): u32 {
+  let ret = doFault(vmf);
+  if (failed(ret)) return ret;
+  const page = vmf.page;
+  if (changetype<usize>(vmf.file.vmOps.pageMkwrite) != 0) {
+    unlockPage(page);
+    const made = doPageMkwrite(vmf);
+    if (made == 0 || failed(made)) {
+      putPage(page);
+      return made;
+    }
+  }
+  const done = finishFault(vmf, readBits(vmf.vma) | PTE_W | PTE_D);
+  if (done != 0) {
+    dropPage(page);
+    return done;
+  }
+  faultDirtySharedPage(page);
+  return ret & ~VM_FAULT_LOCKED;
+}
+
+/** The PTE is in: dirty the page and let it go. */
+function faultDirtySharedPage(page: Page): void {
+  setPageDirty(page);
+  unlockPage(page);
+}
+
+/**
+ * Asks the filesystem whether the page may become writable (SCENARIOS 2.5). Returns an error or NOPAGE as the filesystem gave
+ * it, 0 when the page left the mapping (the access is made again), else LOCKED with the page locked.
+ */
+export function doPageMkwrite(vmf: VmFault): u32 {
+  const page = vmf.page;
+  const flags = vmf.flags;
+  mark(TP_PAGE_MKWRITE, vmf);
+  vmf.flags = FAULT_FLAG_WRITE | FAULT_FLAG_MKWRITE;
+  vmf.mkwriteRuns++;
+  const f = vmf.file.vmOps.pageMkwrite;
+  const ret = f(vmf);
+  vmf.flags = flags;
+  if ((ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE)) != 0) return ret;
+  if ((ret & VM_FAULT_LOCKED) != 0) return ret;
+  lockPage(page);
+  if (page.mapping == 0) {
+    unlockPage(page);
+    return 0;
+  }
+  return ret | VM_FAULT_LOCKED;
+}
+
+/** Store to a present, read-only PTE. */
+function doWpPage(vmf: VmFault): u32 {
+  if ((vmf.vma.flags & VM_SHARED) != 0) return wpPageShared(vmf);
+  const pte = vmf.origPte;
+  if ((pte & PTE_SPECIAL) == 0) {
+    const page = pfnToPage(ptePfn(pte));
+    if (page.test(PG_SWAPBACKED) && page.refcount == 1) return wpPageReuse(vmf, TP_COW_LAST_REF);
+  }
+  return wpPageCopy(vmf);
+}
+
+/** Makes the PTE writable if it is still the one the fault saw. */
+function wpPageReuse(vmf: VmFault, tracepoint: u32): u32 {
+  lockPte(vmf.pte);
+  const same = (load<u64>(vmf.pte) & ~(PTE_A | PTE_D)) == (vmf.origPte & ~(PTE_A | PTE_D));
+  if (same) {
+    chargeCost(C_PTE_SET);
+    store<u64>(vmf.pte, load<u64>(vmf.pte) | PTE_W | PTE_D | PTE_A);
+  }
+  unlockPte(vmf.pte);
+  mark(same ? tracepoint : TP_FAULT_NOPAGE, vmf);
+  return same ? 0 : VM_FAULT_NOPAGE;
+}
+
+/** SCENARIOS 2.4: shared page, read-only PTE. */
+function wpPageShared(vmf: VmFault): u32 {
+  if (changetype<usize>(vmf.file) == 0 || changetype<usize>(vmf.file.vmOps.pageMkwrite) == 0) return wpPageReuse(vmf, TP_WP_REUSE);
+  const page = pfnToPage(ptePfn(vmf.origPte));
+  getPage(page);
+  vmf.page = page;
+  const made = doPageMkwrite(vmf);
+  if (made == 0 || failed(made)) {
+    putPage(page);
+    return made;
+  }
+  const ret = wpPageReuse(vmf, TP_WP_SHARED);
+  if (ret != 0) unlockPage(page);
+  else faultDirtySharedPage(page);
+  putPage(page);
+  return ret;
+}
+
+/** Copy on write: of an anonymous page shared after fork, of the zero page, or of a private mapping's file page. */
+function wpPageCopy(vmf: VmFault): u32 {
+  const pte = vmf.origPte;
+  const special = (pte & PTE_SPECIAL) != 0;
+  const old = pfnToPage(ptePfn(pte));
+  // The old page must not change hands while the copy sleeps for memory.
+  if (!special) getPage(old);
+  const copy = allocPage(special ? GFP_KERNEL | GFP_ZERO : GFP_KERNEL);
+  if (isNullPage(copy)) {
+    if (!special) putPage(old);
+    return VM_FAULT_OOM;
+  }
+  chargeCost(C_MEMCG_CHARGE);
+  if (!special) copyPage(copy, old);
+  const ok = replacePte(vmf, old, copy, special);
+  if (!special) putPage(old);
+  if (!ok) putPage(copy);
+  mark(ok ? TP_WP_COPY : TP_FAULT_NOPAGE, vmf);
+  return ok ? 0 : VM_FAULT_NOPAGE;
+}
+
+/** Swaps the copy in for the old page. False when the slot changed. */
+function replacePte(vmf: VmFault, old: Page, copy: Page, special: bool): bool {
+  const mm = vmf.mm;
+  lockPte(vmf.pte);
+  if ((load<u64>(vmf.pte) & ~PTE_A) != (vmf.origPte & ~PTE_A)) {
+    unlockPte(vmf.pte);
+    return false;
+  }
+  chargeCost(C_PTE_SET);
+  store<u64>(vmf.pte, pteMake(pageToPfn(copy), readBits(vmf.vma) | PTE_W | PTE_D));
+  copy.set(PG_SWAPBACKED);
+  pageAddRmap(copy);
+  if (!special) {
+    pageRemoveRmap(old);
+    forgetRss(mm, old);
+  }
+  mm.rssAnon++;
+  mmState().nrAnon++;
+  // The old translation may be in TLBs, with another frame: it must go before the lock does.
+  flushTlbPage(mm, vmf.address);
+  unlockPte(vmf.pte);
+  if (!special) putPage(old);
+  return true;
+}
+
+/** A PTE of this page went away. */
+export function forgetRss(mm: MmStruct, page: Page): void {
+  if (page.test(PG_SWAPBACKED)) {
+    assert(mm.rssAnon > 0, "[mm-1] rss counts present PTEs");
+    mm.rssAnon--;
+    if (page.mapcount == 0) mmState().nrAnon--;
+    return;
+  }
+  assert(mm.rssFile > 0, "[mm-1] rss counts present PTEs");
+  mm.rssFile--;
+}

@@ -1,0 +1,101 @@
+/*
+ * mlock, munlock, mlockall, munlockall: VMAs marked VM_LOCKED and faulted in.
+ *
+ * Interface: doMlock, doMunlock, doMlockall, doMunlockall.
+ * Invariants: [ml-1] when mlock returns 0, every page of the range is present; lockedVm counts the pages of locked VMAs.
+ * Locks: mmap_sem for writing to mark, for reading to populate.
+ * Why not an unevictable list: reclaim sees a locked page as referenced through its VMA's pin of the PTE.
+ */
+import { EAGAIN, EINTR, EINVAL, ENOMEM } from "../lib/errno";
+import { TASK_SIZE } from "../config";
+import { downWriteKillable, upWrite } from "../sched/rwsem";
+import { POPULATE_AS_MAPPED, populateRange } from "./gup";
+import { MCL_CURRENT, MCL_FUTURE } from "./mman";
+import { splitEnds } from "./mmap";
+import { MMF_LOCK_FUTURE, MmStruct } from "./mm-struct";
+import { VM_LOCKED, VmArea, isNullVma } from "./vma";
+import { findVmaIntersection, firstVma, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
+
+export function doMlock(mm: MmStruct, address: u64, lenBytes: u64): i64 {
+  return changeRange(mm, address, lenBytes, true);
+}
+
+export function doMunlock(mm: MmStruct, address: u64, lenBytes: u64): i64 {
+  return changeRange(mm, address, lenBytes, false);
+}
+
+function changeRange(mm: MmStruct, address: u64, lenBytes: u64, lock: bool): i64 {
+  const start = address & ~0xfff;
+  const len = (lenBytes + (address & 0xfff) + 0xfff) & ~0xfff;
+  if (len < lenBytes) return -EINVAL;
+  if (len == 0) return 0;
+  if (start > TASK_SIZE || len > TASK_SIZE - start) return -ENOMEM;
+  if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
+  const error = markRange(mm, start, start + len, lock);
+  upWrite(mm.mmapSem);
+  if (error != 0 || !lock) return error;
+  return populateResult(populateRange(mm, start, start + len, POPULATE_AS_MAPPED));
+}
+
+/** Linux: pages that cannot be had are EAGAIN to mlock, unless there is no memory or a hole. */
+function populateResult(error: i32): i64 {
+  if (error == 0 || error == -EINTR) return error;
+  return error == -ENOMEM ? -EAGAIN : -ENOMEM;
+}
+
+function markRange(mm: MmStruct, start: u64, end: u64, lock: bool): i32 {
+  const split = splitEnds(mm, start, end);
+  if (split != 0) return split;
+  let at = start;
+  let vma = findVmaIntersection(mm, start, end);
+  while (at < end) {
+    if (isNullVma(vma) || vma.start > at) return -ENOMEM;
+    at = vma.end;
+    vma = vmaNext(markVma(mm, vma, lock));
+  }
+  return 0;
+}
+
+function markVma(mm: MmStruct, vma: VmArea, lock: bool): VmArea {
+  const flags = lock ? vma.flags | VM_LOCKED : vma.flags & ~VM_LOCKED;
+  if (flags != vma.flags) vmaSetFlags(mm, vma, flags);
+  return vmaMergeAround(mm, vma);
+}
+
+export function doMlockall(mm: MmStruct, flags: u32): i64 {
+  if (flags == 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE)) != 0) return -EINVAL;
+  if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
+  if ((flags & MCL_FUTURE) != 0) mm.flags |= MMF_LOCK_FUTURE;
+  else mm.flags &= ~MMF_LOCK_FUTURE;
+  if ((flags & MCL_CURRENT) != 0) markAll(mm, true);
+  upWrite(mm.mmapSem);
+  // Linux ignores failures of the populate here.
+  if ((flags & MCL_CURRENT) != 0) populateAll(mm);
+  return 0;
+}
+
+export function doMunlockall(mm: MmStruct): i64 {
+  if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
+  mm.flags &= ~MMF_LOCK_FUTURE;
+  markAll(mm, false);
+  upWrite(mm.mmapSem);
+  return 0;
+}
+
+function markAll(mm: MmStruct, lock: bool): void {
+  let vma = firstVma(mm);
+  while (!isNullVma(vma)) vma = vmaNext(markVma(mm, vma, lock));
+}
+
+/** Faults every VMA in, one at a time: the tree may change in between. */
+function populateAll(mm: MmStruct): void {
+  let at: u64 = 0;
+  while (at < TASK_SIZE) {
+    const vma = findVmaIntersection(mm, at, TASK_SIZE);
+    if (isNullVma(vma)) return;
+    const start = vma.start;
+    const end = vma.end;
+    if (populateRange(mm, start, end, POPULATE_AS_MAPPED) == -EINTR) return;
+    at = end;
+  }
+}

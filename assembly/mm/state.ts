@@ -1,0 +1,124 @@
+/*
+ * The mm room's state: page frames, allocator, LRU, counters, tables of operations.
+ *
+ * Interface: MmState, mmState().
+ * Invariants: [mmst-1] everything here is set at boot or changed under the lock named beside it.
+ * Locks: zone_lock, lru_lock (spinlocks kept here).
+ * Why not one struct per file: the host and the snapshot see one block, and boot clears it in one place.
+ */
+import { MM_STATE } from "../memlayout";
+import { SpinLock } from "../sched/spinlock";
+import { ListHead } from "../lib/list";
+import { Page } from "./page";
+
+@unmanaged
+export class MmState {
+  /** First pfn managed, and the number of frames. Immutable. */
+  memMap: usize;
+  firstPfn: u32;
+  nFrames: u32;
+  /** The shared page of zeros. */
+  zeroPage: usize;
+  /** Highest pfn ever handed out + 1: memory above is untouched. */
+  highPfn: u32;
+  freeNext: u32;
+  freePrev: u32;
+  /** Frames free in the zone, per-CPU lists not counted. zone_lock. */
+  nrFree: u32;
+  /** Per-CPU lists: nCpus entries of PcpList. */
+  pcp: usize;
+  nrPcp: u32;
+  zoneLock0: u64;
+  zoneLock1: u64;
+  lruLock0: u64;
+  lruLock1: u64;
+  /** LRU lists: inactive and active file, anonymous. lru_lock. */
+  inactiveNext: u32;
+  inactivePrev: u32;
+  activeNext: u32;
+  activePrev: u32;
+  nrInactive: u32;
+  nrActive: u32;
+  nrAnon: u32;
+  nrFile: u32;
+  nrDirty: u32;
+  nrWriteback: u32;
+  nrPageTables: u32;
+  nrMlocked: u32;
+  /** All address spaces in use. */
+  mmListNext: u32;
+  mmListPrev: u32;
+  /** Watermarks, frames: below low reclaim starts, below min only TF_MEMALLOC may allocate. */
+  wmarkMin: u32;
+  wmarkLow: u32;
+  wmarkHigh: u32;
+  nextAsid: u32;
+  asidGeneration: u64;
+  /** Slab caches: pointers to KmemCache. */
+  mmCache: usize;
+  vmaCache: usize;
+  faultLock: u32;
+  mkwrite: u32;
+  /** Called when memory cannot be had: kernel/oom picks and kills. Returns whether somebody was killed. */
+  oomFn: () => bool;
+  /** Frees up to n frames; returns how many. mm/vmscan.ts, set at boot. */
+  reclaimFn: (n: u32) => u32;
+  /** A fault ends in a signal: (signal, address). Kernel room. */
+  signalFn: (signal: u32, address: u64) => void;
+  /** Takes a page that is being freed off the LRU (mm/vmscan.ts). */
+  lruDelFn: (page: Page) => void;
+  /** Makes an unlinked file for a shared anonymous mapping (fs room). Null on ENOMEM. */
+  shmemFileFn: (lenBytes: u64) => usize;
+  /** Fails the Nth page allocation from now; 0: off. */
+  failPageAfter: u32;
+  nextMmId: u32;
+  /** Counters, monotonic since statsReset. */
+  pgfault: u64;
+  pgmajfault: u64;
+  pgalloc: u64;
+  pgfree: u64;
+  zeroBytes: u64;
+  copyBytes: u64;
+  tlbShootdowns: u64;
+  tlbShootdownPages: u64;
+  ipis: u64;
+  pgscan: u64;
+  pgsteal: u64;
+  oomKills: u64;
+  faultRetries: u64;
+  readaheadPages: u64;
+  faultAroundPages: u64;
+  /** Cursor for walks that do not sleep (lib/xarray's XaCursor), 16 bytes. */
+  cursor0: u64;
+  cursor1: u64;
+  /** Latency histogram of faults (lib/histogram). */
+  faultHist: usize;
+  /** Lowest slab of frames for the page cache's file hooks: fs supplies (fs above mm). */
+  fputFn: (file: usize) => void;
+
+  get cursor(): usize {
+    return changetype<usize>(this) + offsetof<MmState>("cursor0");
+  }
+  get zoneLock(): SpinLock {
+    return changetype<SpinLock>(changetype<usize>(this) + offsetof<MmState>("zoneLock0"));
+  }
+  get lruLock(): SpinLock {
+    return changetype<SpinLock>(changetype<usize>(this) + offsetof<MmState>("lruLock0"));
+  }
+  get freeList(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<MmState>("freeNext"));
+  }
+  get inactive(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<MmState>("inactiveNext"));
+  }
+  get active(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<MmState>("activeNext"));
+  }
+  get mmList(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<MmState>("mmListNext"));
+  }
+}
+
+export function mmState(): MmState {
+  return changetype<MmState>(MM_STATE);
+}

@@ -1,0 +1,71 @@
+/*
+ * Contended words as cache lines: a line has an owner CPU and a time until which it is busy, so that taking a shared lock for
+ * reading costs what it costs on metal: the transfer of the line from the CPU that touched it last, after those that queue.
+ *
+ * Interface: CacheLine, touchLine(line), lineReset.
+ * Invariants: [line-1] a line is busy for one requester at a time; a later requester starts when the former is done.
+ * Locks: none; a touch is atomic for the emulator.
+ * Why not count only: without the wait, down_read would scale and mmap_sem's curve would be wrong (DESIGN D3).
+ *
+ * The price of a transfer grows with the requests outstanding (C_LINE_CONTENDER each): a home agent arbitrates among
+ * requesters, and lost rounds travel over the interconnect again.
+ */
+import { COST_TABLE } from "../memlayout";
+import { C_ATOMIC_LOCAL, C_LINE_CONTENDER, C_LINE_CROSS_SOCKET, C_LINE_SAME_SOCKET } from "./cost";
+import { sched } from "./state";
+
+@unmanaged
+export class CacheLine {
+  busyUntilNs: u64;
+  /** CPU id + 1 of the last CPU that wrote the line; 0: in nobody's cache. */
+  owner: u16;
+  /** Socket of the owner. */
+  socket: u16;
+  /** ns that the last transfer took, to estimate how many wait. */
+  lastNs: u32;
+}
+
+export function lineReset(line: CacheLine): void {
+  line.busyUntilNs = 0;
+  line.owner = 0;
+  line.socket = 0;
+  line.lastNs = 0;
+}
+
+/** An atomic read-modify-write of the line by the running CPU: charges the clock. */
+export function touchLine(line: CacheLine): void {
+  const s = sched();
+  const now = s.clockNs;
+  const me = <u16>(s.cpu.id + 1);
+  if (line.owner == me && line.busyUntilNs <= now) {
+    s.clockNs = now + load<u32>(COST_TABLE + (C_ATOMIC_LOCAL << 2));
+    line.busyUntilNs = s.clockNs;
+    return;
+  }
+  transferLine(line, me, now);
+}
+
+function transferLine(line: CacheLine, me: u16, now: u64): void {
+  const s = sched();
+  const socket = <u16>s.cpu.socket;
+  let price: u32 = load<u32>(COST_TABLE + (C_ATOMIC_LOCAL << 2));
+  if (line.owner != 0 && line.owner != me) {
+    const id = line.socket == socket ? C_LINE_SAME_SOCKET : C_LINE_CROSS_SOCKET;
+    price += load<u32>(COST_TABLE + (id << 2));
+    s.lineTransfers++;
+  }
+  let start = now;
+  if (line.busyUntilNs > now) {
+    start = line.busyUntilNs;
+    const waitNs = start - now;
+    const each = line.lastNs == 0 ? 1 : line.lastNs;
+    let waiters = waitNs / each;
+    if (waiters > s.nCpus) waiters = s.nCpus;
+    price += <u32>waiters * load<u32>(COST_TABLE + (C_LINE_CONTENDER << 2));
+  }
+  line.owner = me;
+  line.socket = socket;
+  line.lastNs = price;
+  s.clockNs = start + price;
+  line.busyUntilNs = s.clockNs;
+}

@@ -1,0 +1,310 @@
+/*
+ * The dispatcher and the run queues: the CPU that is furthest behind runs next (DESIGN D3).
+ *
+ *     RUNNABLE --pick--> on CPU --schedule()--> sleeping --wakeUp()--> RUNNABLE
+ *                          |  \--syncPoint: someone else is due earlier: hands over, stays `current`
+ *                          |   \-slice over and others queued: back to the queue's tail
+ *                          \--entry returns--> GUEST_WAIT (host owes an operation) or ZOMBIE
+ *
+ * Interface: dispatch(untilNs), RUN_*, syncPoint, schedule, wakeUp, enqueueTask, scheduleTimeout, cpusInit.
+ * Invariants:
+ *   [core-1] a task touches shared state only after a syncPoint at which nobody else was due earlier.
+ *   [core-2] schedule() with a spinlock held, or in an event handler, is a bug ([lk-2]).
+ *   [core-3] an idle CPU's clock stands; a wake moves it to the time of the wake.
+ * Locks: none.
+ * Why not fixed time steps: most charges would end in a step; here most are one compare.
+ */
+import { bitmapClear, bitmapFindFirst, bitmapSet, bitmapTest } from "../lib/bitmap";
+import { listAddTail, listDelInit, listEmpty, listFirst, listInit } from "../lib/list";
+import { traceEmit } from "../lib/trace";
+import { TP_SCHED_SWITCH, TP_SCHED_WAKEUP } from "../tracepoints";
+import { CHOICE_CPU, CHOICE_PREEMPT, choose } from "./choice";
+import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost";
+import { cpuTreeFirst, cpuTreeFirstKey, cpuTreeKey, cpuTreeSet } from "./cpu-tree";
+import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
+import {
+  Cpu, SWITCH_BLOCK, SWITCH_NONE, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
+  TASK_RUNNABLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TIME_NEVER, Task, cpuAt, isNullTask, sched,
+} from "./state";
+import { runTask, switchOut } from "./switch";
+
+/** Why dispatch returned. */
+export const RUN_TIME: u32 = 0;
+export const RUN_IDLE: u32 = 1;
+export const RUN_GUEST: u32 = 2;
+export const RUN_STOP: u32 = 3;
+
+function taskOfRunLink(link: usize): Task {
+  return changetype<Task>(link - offsetof<Task>("runNext"));
+}
+
+/** Hands over when another CPU or event is due earlier than the running CPU's clock. */
+export function syncPoint(): void {
+  const s = sched();
+  if (s.clockNs > s.horizonNs) syncSlow(s);
+}
+
+function syncSlow(s: SchedState): void {
+  if (s.stackMode == 0) {
+    if (s.preemptCount != 0 || isNullTask(s.current)) return;
+    if (s.choicePolicy != 0) {
+      const preempt = choose(CHOICE_PREEMPT, 2) != 0;
+      if (preempt) s.clockNs += cost(C_CONTEXT_SWITCH);
+      else if (s.clockNs <= s.dueNs) return;
+    }
+  }
+  switchOut(SWITCH_YIELD);
+}
+
+/** Blocks the current task until somebody wakes it; returns at once when it was woken before it got here. */
+export function schedule(): void {
+  const s = sched();
+  if (s.stackMode == 0) {
+    assert(s.inHandler == 0, "[core-2] an event handler blocks");
+    assert(s.preemptCount == 0, "[lk-2] sleeping function called under a spinlock");
+    const task = s.current;
+    if (task.state == TASK_RUNNABLE) return;
+    if (signalEndsSleep(task)) return;
+    task.nvcsw++;
+  }
+  switchOut(SWITCH_BLOCK);
+}
+
+/** A signal that is pending already ends the sleep before it starts. */
+function signalEndsSleep(task: Task): bool {
+  const fatal = task.state == TASK_KILLABLE && task.fatalSignal != 0;
+  const any = task.state == TASK_INTERRUPTIBLE && task.sigPending != 0;
+  if (!fatal && !any) return false;
+  task.state = TASK_RUNNABLE;
+  task.wakeReason = WAKE_SIGNAL;
+  return true;
+}
+
+export function isSleeping(task: Task): bool {
+  const state = task.state;
+  return state == TASK_INTERRUPTIBLE || state == TASK_UNINTERRUPTIBLE || state == TASK_KILLABLE;
+}
+
+/** Makes a sleeping task runnable. Returns false when it was not asleep. */
+export function wakeUp(task: Task, reason: i32): bool {
+  if (!isSleeping(task)) return false;
+  const s = sched();
+  task.wakeReason = reason;
+  task.state = TASK_RUNNABLE;
+  chargeCost(C_WAKE);
+  traceEmit(s.clockNs, TP_SCHED_WAKEUP, s.cpu.id, task.id, task.cpu, 0);
+  if (task.onCpu == 0) enqueueTask(task, s.clockNs);
+  return true;
+}
+
+/** The CPU a task goes to: its own when bound or idle, else any idle one, else the one it ran on. */
+function selectCpu(task: Task): Cpu {
+  if (task.pinnedCpu >= 0) return cpuAt(task.pinnedCpu);
+  const s = sched();
+  if (bitmapTest(s.idleMask, task.cpu)) return cpuAt(task.cpu);
+  const idle = bitmapFindFirst(s.idleMask, s.nCpus);
+  return cpuAt(idle < s.nCpus ? idle : task.cpu);
+}
+
+/** Puts a runnable task on a run queue, no earlier than atNs. */
+export function enqueueTask(task: Task, atNs: u64): void {
+  assert(task.state == TASK_RUNNABLE, "only a runnable task is queued");
+  assert(task.onCpu == 0, "[sched-3] the task is on a CPU");
+  const s = sched();
+  const cpu = selectCpu(task);
+  task.cpu = cpu.id;
+  listAddTail(task.runLink, cpu.runq);
+  cpu.nrRunning++;
+  if (bitmapTest(s.idleMask, cpu.id)) {
+    const wakeNs = atNs + cost(C_WAKE_IDLE);
+    if (wakeNs > cpu.clockNs) {
+      cpu.idleNs += wakeNs - cpu.clockNs;
+      cpu.clockNs = wakeNs;
+    }
+    bitmapClear(s.idleMask, cpu.id);
+    cpuTreeSet(cpu.id, cpu.clockNs);
+    lowerHorizon(s, cpu.clockNs);
+  } else if (changetype<usize>(cpu) == changetype<usize>(s.cpu) && !isNullTask(s.current)) {
+    lowerHorizon(s, cpu.sliceEndNs);
+  }
+}
+
+function lowerHorizon(s: SchedState, timeNs: u64): void {
+  if (timeNs < s.horizonNs) s.horizonNs = timeNs;
+  if (timeNs < s.dueNs) s.dueNs = timeNs;
+}
+
+/** The next task of a CPU's queue becomes its current. */
+function pickNext(s: SchedState, cpu: Cpu): Task {
+  assert(!listEmpty(cpu.runq), "the CPU has a task to run");
+  const task = taskOfRunLink(changetype<usize>(listFirst(cpu.runq)));
+  listDelInit(task.runLink);
+  cpu.nrRunning--;
+  cpu.current = task;
+  task.onCpu = 1;
+  task.cpu = cpu.id;
+  if (changetype<usize>(task) != changetype<usize>(cpu.last)) {
+    if (!isNullTask(cpu.last)) chargeCost(C_CONTEXT_SWITCH);
+    const from: u32 = isNullTask(cpu.last) ? 0 : cpu.last.id;
+    cpu.last = task;
+    cpu.switches++;
+    traceEmit(s.clockNs, TP_SCHED_SWITCH, cpu.id, task.id, from, task.id);
+  }
+  cpu.sliceEndNs = s.clockNs + s.sliceNs;
+  const f = s.switchMmFn;
+  if (changetype<usize>(f) != 0) f(task);
+  return task;
+}
+
+function updateHorizon(s: SchedState, cpu: Cpu): void {
+  let horizon = eventNextNs();
+  const other = cpuTreeFirstKey();
+  if (other < horizon) horizon = other;
+  if (s.untilNs < horizon) horizon = s.untilNs;
+  if (cpu.nrRunning != 0 && cpu.sliceEndNs < horizon) horizon = cpu.sliceEndNs;
+  s.dueNs = horizon;
+  s.horizonNs = s.choicePolicy != 0 ? 0 : horizon;
+}
+
+/** Among CPUs due at the same time, the choice's; the lowest id by default. */
+function chooseCpu(s: SchedState, first: u32): u32 {
+  const key = cpuTreeKey(first);
+  let ties: u32 = 0;
+  for (let id: u32 = 0; id < s.nCpus; id++) if (cpuTreeKey(id) == key) ties++;
+  let nth = choose(CHOICE_CPU, ties);
+  for (let id: u32 = 0; id < s.nCpus; id++) {
+    if (cpuTreeKey(id) != key) continue;
+    if (nth == 0) return id;
+    nth--;
+  }
+  return first;
+}
+
+function runCpu(s: SchedState, id: u32): void {
+  const cpu = cpuAt(id);
+  s.cpu = cpu;
+  s.clockNs = cpu.clockNs + cpu.pendingNs;
+  cpu.pendingNs = 0;
+  if (s.clockNs > s.machineNs) s.machineNs = s.clockNs;
+  s.horizonNs = TIME_NEVER;
+  let task = cpu.current;
+  if (isNullTask(task)) task = pickNext(s, cpu);
+  s.current = task;
+  cpuTreeSet(id, TIME_NEVER);
+  updateHorizon(s, cpu);
+  const startNs = s.clockNs;
+  const finished = runTask(task);
+  task.runNs += s.clockNs - startNs;
+  cpu.clockNs = s.clockNs;
+  s.current = changetype<Task>(0);
+  if (finished) afterReturn(s, cpu, task);
+  else afterSwitch(s, cpu, task);
+  s.switchReason = SWITCH_NONE;
+  if (!isNullTask(cpu.current) || cpu.nrRunning != 0) cpuTreeSet(id, cpu.clockNs + cpu.pendingNs);
+  else bitmapSet(s.idleMask, id);
+}
+
+/** The task's entry returned: its operation is done, or the task has exited. */
+function afterReturn(s: SchedState, cpu: Cpu, task: Task): void {
+  assert(s.preemptCount == 0, "[lk-2] a task left the kernel holding a spinlock");
+  assert(task.heldCount == 0, "[lk-2] a task left the kernel holding a lock");
+  if (task.state == TASK_ZOMBIE) {
+    task.onCpu = 0;
+    cpu.current = changetype<Task>(0);
+  } else {
+    assert(task.state == TASK_RUNNABLE, "a task that returns is running");
+    task.state = TASK_GUEST_WAIT;
+  }
+  s.guestTask = task;
+}
+
+function afterSwitch(s: SchedState, cpu: Cpu, task: Task): void {
+  if (s.switchReason == SWITCH_BLOCK) {
+    task.onCpu = 0;
+    cpu.current = changetype<Task>(0);
+    if (task.state == TASK_RUNNABLE) enqueueTask(task, s.clockNs);
+    return;
+  }
+  assert(s.switchReason == SWITCH_YIELD, "a stack was unwound for a reason");
+  if (cpu.nrRunning != 0 && cpu.clockNs >= cpu.sliceEndNs && task.state == TASK_RUNNABLE) {
+    task.onCpu = 0;
+    task.nivcsw++;
+    cpu.current = changetype<Task>(0);
+    listAddTail(task.runLink, cpu.runq);
+    cpu.nrRunning++;
+  }
+}
+
+/** Runs the earliest event. Its handler runs on CPU 0's account, as an interrupt would. */
+function runEvent(s: SchedState): void {
+  const event = eventPop();
+  const cpu = cpuAt(0);
+  s.cpu = cpu;
+  s.clockNs = event.timeNs;
+  if (event.timeNs > s.machineNs) s.machineNs = event.timeNs;
+  s.horizonNs = TIME_NEVER;
+  s.dueNs = TIME_NEVER;
+  s.inHandler = 1;
+  const handler = event.handler;
+  handler(event);
+  s.inHandler = 0;
+  assert(s.preemptCount == 0, "[lk-2] an event handler returned holding a spinlock");
+  // On an idle CPU the interrupt takes nobody's time.
+  if (!bitmapTest(s.idleMask, 0)) cpu.pendingNs += s.clockNs - event.timeNs;
+}
+
+/** Runs the machine until untilNs, until nothing can run, or until a task needs the host. */
+export function dispatch(untilNs: u64): u32 {
+  const s = sched();
+  s.untilNs = untilNs;
+  s.stopFlag = 0;
+  if (!isNullTask(s.guestTask)) return RUN_GUEST;
+  while (true) {
+    const eventNs = eventNextNs();
+    let id = cpuTreeFirst();
+    const cpuNs = cpuTreeKey(id);
+    if (eventNs <= cpuNs) {
+      if (eventNs == TIME_NEVER) return RUN_IDLE;
+      if (eventNs > untilNs) return RUN_TIME;
+      runEvent(s);
+    } else {
+      if (cpuNs > untilNs) return RUN_TIME;
+      if (s.choicePolicy != 0) id = chooseCpu(s, id);
+      runCpu(s, id);
+    }
+    if (!isNullTask(s.guestTask)) return RUN_GUEST;
+    if (s.stopFlag != 0) return RUN_STOP;
+  }
+}
+
+/** Prepares the CPUs that boot has carved. */
+export function cpusInit(): void {
+  const s = sched();
+  for (let id: u32 = 0; id < s.nCpus; id++) {
+    const cpu = cpuAt(id);
+    cpu.id = id;
+    cpu.socket = id / s.cpusPerSocket;
+    cpu.online = 1;
+    listInit(cpu.runq);
+    bitmapSet(s.idleMask, id);
+  }
+}
+
+function timerWake(event: Event): void {
+  wakeUp(changetype<Task>(event.data), WAKE_TIMEOUT);
+}
+
+export const WAKE_NORMAL: i32 = 0;
+export const WAKE_TIMEOUT: i32 = -1;
+export const WAKE_SIGNAL: i32 = -2;
+
+/** Sleeps in the state already set, for `ns` at most. Returns the wake reason. */
+export function scheduleTimeout(ns: u64): i32 {
+  const task = sched().current;
+  const timer = changetype<Event>(task.timer);
+  eventInit(timer, timerWake, changetype<usize>(task));
+  eventSchedule(timer, sched().clockNs + ns);
+  schedule();
+  eventCancel(changetype<Event>(task.timer));
+  return task.wakeReason;
+}
