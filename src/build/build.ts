@@ -1,0 +1,145 @@
+/*
+ * Builds everything under build/: the two kernels, the test harness, the library and CLI with their types, the web page.
+ *
+ *   tsx src/build/build.ts [--only wasm,js,types,lab] [--force]
+ *
+ * A part is skipped when the hash of its inputs is the one it was built from.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const out = join(root, "build");
+
+/** Every file below the given paths, sorted, so that the hash does not depend on the file system. */
+function filesBelow(paths: string[]): string[] {
+  const found: string[] = [];
+  for (const path of paths) {
+    const full = join(root, path);
+    if (!existsSync(full)) continue;
+    if (statSync(full).isFile()) found.push(full);
+    else for (const name of readdirSync(full)) found.push(...filesBelow([join(path, name)]));
+  }
+  return found.sort();
+}
+
+function hashOf(paths: string[]): string {
+  const hash = createHash("sha256");
+  for (const file of filesBelow(paths)) hash.update(file.slice(root.length)).update(readFileSync(file));
+  return hash.digest("hex");
+}
+
+/** Runs `build` unless `name` was built from these very inputs and its outputs are still there. */
+async function part(name: string, inputs: string[], outputs: string[], build: () => Promise<void>): Promise<void> {
+  const stamp = join(out, `.stamp-${name}`);
+  const hash = hashOf([...inputs, "src/build/build.ts", "package-lock.json"]);
+  const fresh = outputs.every((file) => existsSync(join(out, file)));
+  if (fresh && existsSync(stamp) && readFileSync(stamp, "utf8") === hash && !process.argv.includes("--force")) return;
+  const start = Date.now();
+  await build();
+  writeFileSync(stamp, hash);
+  process.stderr.write(`built ${name} in ${((Date.now() - start) / 1000).toFixed(1)} s\n`);
+}
+
+function run(args: string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+    child.on("error", reject);
+    child.on("exit", (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${args.join(" ")} exited with ${code}`));
+    });
+  });
+}
+
+function asc(...args: string[]): Promise<void> {
+  return run(["node_modules/assemblyscript/bin/asc.js", ...args]);
+}
+
+async function buildWasm(): Promise<void> {
+  const kernel = ["assembly", "asconfig.json"];
+  await Promise.all([
+    part("release", kernel, ["faultline.wasm"], () =>
+      asc("assembly/flags/release.ts", "assembly/index.ts", "--config", "asconfig.json", "--target", "release"),
+    ),
+    part("checked", kernel, ["faultline.checked.wasm"], () =>
+      asc("assembly/flags/checked.ts", "assembly/index.ts", "--config", "asconfig.json", "--target", "checked"),
+    ),
+  ]);
+}
+
+async function buildHarness(): Promise<void> {
+  await part("harness", ["assembly", "asconfig.json", "kernel-tests/harness"], ["kernel-tests.wasm"], () =>
+    asc(
+      ...["assembly/flags/checked.ts", "kernel-tests/harness/index.ts", "--config", "asconfig.json"],
+      ...["--target", "checked", "-o", "build/kernel-tests.wasm"],
+    ),
+  );
+}
+
+async function buildJs(): Promise<void> {
+  await part("js", ["src", "tsconfig.json"], ["dist/index.js", "dist/node.js", "dist/cli/main.js"], async () => {
+    await esbuild.build({
+      absWorkingDir: root,
+      entryPoints: { index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
+      outdir: "build/dist",
+      bundle: true,
+      splitting: true,
+      format: "esm",
+      platform: "node",
+      target: "node20",
+      packages: "external",
+      sourcemap: true,
+      logLevel: "warning",
+    });
+  });
+}
+
+async function buildTypes(): Promise<void> {
+  await part("types", ["src", "tsconfig.json"], ["dist/types/index.d.ts", "dist/types/node.d.ts"], () =>
+    run(["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]),
+  );
+}
+
+async function buildLab(): Promise<void> {
+  await part("lab", ["src", "assembly"], ["lab/index.html", "lab/main.js", "lab/worker.js"], async () => {
+    mkdirSync(join(out, "lab"), { recursive: true });
+    await esbuild.build({
+      absWorkingDir: root,
+      entryPoints: { main: "src/lab/main.ts", worker: "src/lab/worker.ts" },
+      outdir: "build/lab",
+      bundle: true,
+      format: "esm",
+      platform: "browser",
+      target: "es2022",
+      minify: true,
+      sourcemap: true,
+      logLevel: "warning",
+    });
+    for (const name of ["index.html", "style.css"]) copyFileSync(join(root, "src/lab", name), join(out, "lab", name));
+    copyFileSync(join(root, "node_modules/uplot/dist/uPlot.min.css"), join(out, "lab", "uPlot.min.css"));
+    copyFileSync(join(out, "faultline.wasm"), join(out, "lab", "faultline.wasm"));
+  });
+}
+
+async function main(): Promise<void> {
+  mkdirSync(out, { recursive: true });
+  const flag = process.argv.indexOf("--only");
+  const only = flag < 0 ? ["wasm", "harness", "js", "types", "lab"] : (process.argv[flag + 1] ?? "").split(",");
+  if (only.includes("wasm")) await buildWasm();
+  await Promise.all([
+    only.includes("harness") && existsSync(join(root, "kernel-tests/harness/index.ts")) ? buildHarness() : undefined,
+    only.includes("js") ? buildJs() : undefined,
+    only.includes("types") ? buildTypes() : undefined,
+    only.includes("lab") ? buildLab() : undefined,
+  ]);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

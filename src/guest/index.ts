@@ -1,0 +1,6 @@
+/**
+ * The scripted-guest API.
+ */
+export * from "./constants.js";
+export * from "./mem.js";
+export * from "./sys.js";

@@ -1,0 +1,267 @@
+/**
+ * Linux's system calls for scripted guests: `const at = yield* sys.mmap(0, len, PROT_READ, MAP_SHARED, fd, 0)`.
+ *
+ * Every call returns Linux's value, or -errno; `must` turns the latter into an exception of the guest. Addresses and lengths
+ * are numbers, or bigints where 64 bits matter. A string or byte array goes through the task's operation buffer, which is
+ * memory of the kernel's: passing it faults nothing in. A number in its place is an address of the guest's own memory.
+ */
+import type { GuestContext, GuestFn, GuestGenerator, Op, OpResult } from "../host/guests.js";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  CLONE_VM,
+  SIGCHLD,
+  SYS,
+  errnoName,
+} from "./constants.js";
+
+/** A guest's operation: `yield*` it for its value. */
+export type Call<T = number> = Generator<Op, T, OpResult>;
+/** An address or length. */
+export type Word = number | bigint;
+
+/** Bytes that one operation carries: the size of the operation buffer. */
+export const OP_BUFFER_BYTES = 4096;
+const encoder = new TextEncoder();
+
+/** A system call of a guest failed where the guest could not go on. */
+export class GuestError extends Error {
+  constructor(
+    readonly call: string,
+    readonly errno: number,
+  ) {
+    super(`${call}: ${errnoName(errno)}`);
+    this.name = "GuestError";
+  }
+}
+
+/** Passes a result on; throws GuestError when it is -errno. */
+export function must(value: number, call = "system call"): number {
+  if (value < 0 && value > -4096) throw new GuestError(call, -value);
+  return value;
+}
+
+function* call(nr: number, ...args: Word[]): Call {
+  return (yield { nr, args }).ret;
+}
+
+
+function cString(text: string): Uint8Array {
+  return encoder.encode(`${text}\0`);
+}
+
+/** A call whose argument `index` is the operation buffer, filled with `data`. */
+function* withBuffer(nr: number, args: Word[], index: number, data?: Uint8Array, readBack = 0): Call<OpResult> {
+  const op: Op = { nr, args, bufferArgs: [index], readBack };
+  if (data) op.data = data;
+  return yield op;
+}
+
+function* transfer(nr: number, fd: number, source: Word | Uint8Array, count: number, pos: Word[]): Call {
+  if (!(source instanceof Uint8Array)) return yield* call(nr, fd, source, count, ...pos);
+  let done = 0;
+  while (done < source.length || done === 0) {
+    const chunk = source.subarray(done, done + OP_BUFFER_BYTES);
+    const at = pos.length > 0 ? [Number(pos[0]) + done] : [];
+    const { ret } = yield* withBuffer(nr, [fd, 0, chunk.length, ...at], 1, chunk);
+    if (ret < 0) return done > 0 ? done : ret;
+    done += ret;
+    if (ret < chunk.length || chunk.length === 0) break;
+  }
+  return done;
+}
+
+function* fetch(nr: number, fd: number, count: number, pos: number | undefined): Call<Uint8Array | number> {
+  const parts: Uint8Array[] = [];
+  let done = 0;
+  while (done < count) {
+    const want = Math.min(OP_BUFFER_BYTES, count - done);
+    const at = pos === undefined ? [] : [pos + done];
+    const { ret, data } = yield* withBuffer(nr, [fd, 0, want, ...at], 1, undefined, want);
+    if (ret < 0) return done > 0 ? join(parts, done) : ret;
+    if (data) parts.push(data.subarray(0, ret));
+    done += ret;
+    if (ret < want) break;
+  }
+  return join(parts, done);
+}
+
+function join(parts: Uint8Array[], length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** A directory entry as getdents64 gives it. */
+export interface DirectoryEntry {
+  ino: number;
+  type: "directory" | "file";
+  name: string;
+}
+
+function decodeEntries(data: Uint8Array, length: number): DirectoryEntry[] {
+  const view = new DataView(data.buffer, data.byteOffset, length);
+  const entries: DirectoryEntry[] = [];
+  for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
+    let end = at + 19;
+    while (data[end] !== 0) end++;
+    const type = data[at + 18] === 4 ? "directory" : "file";
+    entries.push({ ino: view.getUint32(at, true), type, name: new TextDecoder().decode(data.subarray(at + 19, end)) });
+  }
+  return entries;
+}
+
+/** What fstat reports; times in ns of simulated time. */
+export interface Stat {
+  ino: number;
+  mode: number;
+  nlink: number;
+  size: number;
+  blocks: number;
+}
+
+const THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+
+export const sys = {
+  mmap: (addr: Word, len: Word, prot: number, flags: number, fd = -1, offset: Word = 0): Call =>
+    call(SYS.mmap, addr, len, prot, flags, fd, offset),
+  munmap: (addr: Word, len: Word): Call => call(SYS.munmap, addr, len),
+  mprotect: (addr: Word, len: Word, prot: number): Call => call(SYS.mprotect, addr, len, prot),
+  mremap: (addr: Word, oldLen: Word, newLen: Word, flags: number, newAddr: Word = 0): Call =>
+    call(SYS.mremap, addr, oldLen, newLen, flags, newAddr),
+  madvise: (addr: Word, len: Word, advice: number): Call => call(SYS.madvise, addr, len, advice),
+  msync: (addr: Word, len: Word, flags: number): Call => call(SYS.msync, addr, len, flags),
+  mlock: (addr: Word, len: Word): Call => call(SYS.mlock, addr, len),
+  munlock: (addr: Word, len: Word): Call => call(SYS.munlock, addr, len),
+  mlockall: (flags: number): Call => call(SYS.mlockall, flags),
+  munlockall: (): Call => call(SYS.munlockall),
+  brk: (addr: Word): Call => call(SYS.brk, addr),
+  /** One byte a page, 1 for a page in memory; -errno. At most 4096 pages. */
+  *mincore(addr: Word, len: number): Call<Uint8Array | number> {
+    const pages = Math.ceil(len / 4096);
+    const { ret, data } = yield* withBuffer(SYS.mincore, [addr, len, 0], 2, undefined, pages);
+    return ret < 0 || !data ? ret : data;
+  },
+
+  *open(path: string, flags: number, mode = 0o644): Call {
+    return (yield* withBuffer(SYS.openat, [AT_FDCWD, 0, flags, mode], 1, cString(path))).ret;
+  },
+  close: (fd: number): Call => call(SYS.close, fd),
+  /** Reads into a new array; -errno on failure. */
+  read: (fd: number, count: number): Call<Uint8Array | number> => fetch(SYS.read, fd, count, undefined),
+  pread: (fd: number, count: number, offset: number): Call<Uint8Array | number> => fetch(SYS.pread64, fd, count, offset),
+  /** Reads into guest memory: the kernel faults the destination in. */
+  readTo: (fd: number, addr: Word, count: number): Call => call(SYS.read, fd, addr, count),
+  preadTo: (fd: number, addr: Word, count: number, offset: Word): Call => call(SYS.pread64, fd, addr, count, offset),
+  write: (fd: number, data: Uint8Array): Call => transfer(SYS.write, fd, data, data.length, []),
+  pwrite: (fd: number, data: Uint8Array, offset: number): Call => transfer(SYS.pwrite64, fd, data, data.length, [offset]),
+  /** Writes from guest memory. */
+  writeFrom: (fd: number, addr: Word, count: number): Call => call(SYS.write, fd, addr, count),
+  pwriteFrom: (fd: number, addr: Word, count: number, offset: Word): Call => call(SYS.pwrite64, fd, addr, count, offset),
+  lseek: (fd: number, offset: Word, whence: number): Call => call(SYS.lseek, fd, offset, whence),
+  ftruncate: (fd: number, len: Word): Call => call(SYS.ftruncate, fd, len),
+  fallocate: (fd: number, mode: number, offset: Word, len: Word): Call => call(SYS.fallocate, fd, mode, offset, len),
+  fsync: (fd: number): Call => call(SYS.fsync, fd),
+  fdatasync: (fd: number): Call => call(SYS.fdatasync, fd),
+  dup: (fd: number): Call => call(SYS.dup, fd),
+  *unlink(path: string): Call {
+    return (yield* withBuffer(SYS.unlinkat, [AT_FDCWD, 0, 0], 1, cString(path))).ret;
+  },
+  *rmdir(path: string): Call {
+    return (yield* withBuffer(SYS.unlinkat, [AT_FDCWD, 0, AT_REMOVEDIR], 1, cString(path))).ret;
+  },
+  *mkdir(path: string, mode = 0o755): Call {
+    return (yield* withBuffer(SYS.mkdirat, [AT_FDCWD, 0, mode], 1, cString(path))).ret;
+  },
+  *rename(from: string, to: string, flags = 0): Call {
+    const data = new Uint8Array(OP_BUFFER_BYTES);
+    const second = cString(from).length;
+    data.set(cString(from));
+    data.set(cString(to), second);
+    const op: Op = { nr: SYS.renameat2, args: [AT_FDCWD, 0, AT_FDCWD, second, flags], bufferArgs: [1, 3], data };
+    return (yield op).ret;
+  },
+  /** All entries from the position on, "." and ".." included; -errno on failure. */
+  *getdents(fd: number): Call<DirectoryEntry[] | number> {
+    const entries: DirectoryEntry[] = [];
+    for (;;) {
+      const { ret, data } = yield* withBuffer(SYS.getdents64, [fd, 0, OP_BUFFER_BYTES], 1, undefined, OP_BUFFER_BYTES);
+      if (ret < 0) return ret;
+      if (ret === 0 || !data) return entries;
+      entries.push(...decodeEntries(data, ret));
+    }
+  },
+  *fstat(fd: number): Call<Stat | number> {
+    const { ret, data } = yield* withBuffer(SYS.fstat, [fd, 0], 1, undefined, 128);
+    if (ret < 0 || !data) return ret;
+    const view = new DataView(data.buffer, data.byteOffset);
+    return {
+      ino: view.getUint32(8, true),
+      mode: view.getUint32(16, true),
+      nlink: view.getUint32(20, true),
+      size: Number(view.getBigInt64(48, true)),
+      blocks: Number(view.getBigInt64(64, true)),
+    };
+  },
+
+  getpid: (): Call => call(SYS.getpid),
+  getppid: (): Call => call(SYS.getppid),
+  gettid: (): Call => call(SYS.gettid),
+  schedYield: (): Call => call(SYS.sched_yield),
+  kill: (pid: number, signal: number): Call => call(SYS.kill, pid, signal),
+  tgkill: (tgid: number, tid: number, signal: number): Call => call(SYS.tgkill, tgid, tid, signal),
+  *nanosleep(ns: number): Call {
+    const data = new Uint8Array(16);
+    const view = new DataView(data.buffer);
+    view.setBigInt64(0, BigInt(Math.floor(ns / 1e9)), true);
+    view.setBigInt64(8, BigInt(ns % 1e9), true);
+    return (yield* withBuffer(SYS.nanosleep, [0, 0], 0, data)).ret;
+  },
+  /** Binds the calling thread to one CPU. */
+  *pin(cpu: number): Call {
+    const mask = new Uint8Array(16);
+    mask[cpu >> 3] = 1 << (cpu & 7);
+    return (yield* withBuffer(SYS.sched_setaffinity, [0, 16, 0], 2, mask)).ret;
+  },
+  /** fork: a copy of the process whose one thread runs `child`. Returns its pid. */
+  *fork(child: GuestFn): Call {
+    return (yield { nr: SYS.clone, args: [SIGCHLD], child }).ret;
+  },
+  /** clone with any flags. */
+  *clone(child: GuestFn, flags: number): Call {
+    return (yield { nr: SYS.clone, args: [flags], child }).ret;
+  },
+  /** A thread of this process, as pthread_create makes it. Returns its tid. */
+  *thread(child: GuestFn): Call {
+    return (yield { nr: SYS.clone, args: [THREAD], child }).ret;
+  },
+  /** Waits for a child (pid, or any with -1). Returns its pid and wait status, or -errno as pid. */
+  *wait(pid = -1, options = 0): Call<{ pid: number; status: number }> {
+    const { ret, bytes } = yield { nr: SYS.wait4, args: [pid, 0, options] };
+    return { pid: ret, status: ret > 0 ? bytes : 0 };
+  },
+  exit: (code: number): Call => call(SYS.exit, code),
+  exitGroup: (code: number): Call => call(SYS.exit_group, code),
+  /** Any system call by number: for what has no name here, and for bad input. */
+  raw: (nr: number, ...args: Word[]): Call => call(nr, ...args),
+};
+
+/** Waits for every child. Returns their wait statuses by pid. */
+export function* waitAll(): Call<Map<number, number>> {
+  const statuses = new Map<number, number>();
+  for (;;) {
+    const { pid, status } = yield* sys.wait();
+    if (pid < 0) return statuses;
+    statuses.set(pid, status);
+  }
+}
+
+export type { GuestContext, GuestFn, GuestGenerator };

@@ -1,0 +1,104 @@
+/**
+ * What a user decides about a machine, and how that becomes the kernel's boot configuration.
+ */
+
+export interface MachineConfig {
+  /** Emulated CPUs, 1 to 128. Default 1. */
+  cpus?: number;
+  /** Sockets the CPUs are spread over in equal blocks. Default 4 from four CPUs on, else 1. */
+  sockets?: number;
+  /** Guest memory in bytes: page frames for guests, page tables and page cache. Default 64 MiB, at least 256 KiB. */
+  memoryBytes?: number;
+  /** Seed of every random choice, 0 to 2^53 - 1. Default 1. */
+  seed?: number;
+  /** Task table size. Default 2 per CPU and 64 more. */
+  maxTasks?: number;
+  /** TLB entries per CPU, a power of two. */
+  tlbEntries?: number;
+  /** Trace ring capacity in events, a power of two. */
+  traceEvents?: number;
+  /** Whether events go into the ring; counters always run. Default false. */
+  trace?: boolean;
+  /** Who answers free choices: time and FIFO, a seeded walk, or a script. Default "default". */
+  choices?: "default" | "random" | "script";
+  /** Entries of the choice log and script. */
+  choiceLog?: number;
+  /** How a fault is locked. Default "linux-4.19". */
+  faultLock?: FaultLockRegime;
+  /** Disk size in 4 KiB blocks; 0: no disk. Default 0. */
+  diskBlocks?: number;
+  /** Time slice, ns. Default 3 ms. */
+  sliceNs?: number;
+  /** Readahead window, pages. Default 32. */
+  raPages?: number;
+  /** Fault-around window, pages; 1 turns it off. Default 16. */
+  faultAroundPages?: number;
+  /** Fill freed frames with poison and check it. Default false. */
+  pagePoison?: boolean;
+  /** Costs to override, ns by name. */
+  costs?: Readonly<Record<string, number>>;
+}
+
+export const FAULT_LOCK_REGIMES = ["linux-4.19", "linux-5.1"] as const;
+export type FaultLockRegime = (typeof FAULT_LOCK_REGIMES)[number];
+
+/** A configuration that makes no machine. */
+export class ConfigError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "ConfigError";
+  }
+}
+
+const KIB = 1024;
+export const MIN_MEMORY_BYTES = 256 * KIB;
+export const MAX_MEMORY_BYTES = 3 * KIB * KIB * KIB;
+export const DEFAULT_MEMORY_BYTES = 64 * KIB * KIB;
+
+function whole(name: string, value: number, min: number, max: number): number {
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new ConfigError(`${name} is ${value}; it must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function powerOfTwo(name: string, value: number, min: number, max: number): number {
+  whole(name, value, min, max);
+  if ((value & (value - 1)) !== 0) throw new ConfigError(`${name} is ${value}; it must be a power of two`);
+  return value;
+}
+
+/** The kernel's numbers for a configuration. Fields that are absent keep the kernel's defaults. */
+export interface KernelNumbers {
+  cpus: number;
+  frames: number;
+  seed: number;
+  fields: Map<string, number>;
+}
+
+/** Checks a configuration. Throws ConfigError naming the field, its value and its range. */
+export function kernelNumbers(config: MachineConfig): KernelNumbers {
+  const cpus = whole("cpus", config.cpus ?? 1, 1, 128);
+  const memoryBytes = whole("memory", config.memoryBytes ?? DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
+  const fields = new Map<string, number>();
+  const put = (field: string, value: number | undefined, check: (value: number) => number): void => {
+    if (value !== undefined) fields.set(field, check(value));
+  };
+  put("sockets", config.sockets, (v) => whole("sockets", v, 1, cpus));
+  put("maxTasks", config.maxTasks, (v) => whole("maxTasks", v, 1, 4096));
+  put("tlbEntries", config.tlbEntries, (v) => powerOfTwo("tlbEntries", v, 16, 65536));
+  put("traceEvents", config.traceEvents, (v) => powerOfTwo("traceEvents", v, 16, 1 << 22));
+  put("choiceLog", config.choiceLog, (v) => whole("choiceLog", v, 0, 1 << 22));
+  put("diskBlocks", config.diskBlocks, (v) => whole("diskBlocks", v, 0, 1 << 18));
+  put("sliceNs", config.sliceNs, (v) => whole("sliceNs", v, 1000, 1e9));
+  put("raPages", config.raPages, (v) => whole("raPages", v, 0, 1024));
+  put("faultAroundPages", config.faultAroundPages, (v) => powerOfTwo("faultAroundPages", v, 1, 512));
+  if (config.trace === true) fields.set("traceOn", 1);
+  if (config.pagePoison === true) fields.set("pagePoison", 1);
+  fields.set("choicePolicy", { default: 0, random: 1, script: 2 }[config.choices ?? "default"]);
+  const regime = FAULT_LOCK_REGIMES.indexOf(config.faultLock ?? "linux-4.19");
+  if (regime < 0) throw new ConfigError(`faultLock is ${config.faultLock}; it must be one of ${FAULT_LOCK_REGIMES.join(", ")}`);
+  fields.set("faultLock", regime);
+  const seed = whole("seed", config.seed ?? 1, 0, Number.MAX_SAFE_INTEGER);
+  return { cpus, frames: Math.floor(memoryBytes / 4096), seed, fields };
+}

@@ -1,0 +1,456 @@
+/**
+ * Machine: an emulated machine, from boot to the last byte of its state. Works in Node and in browsers.
+ *
+ *   const machine = await Machine.create(wasmBytes, { cpus: 2, memoryBytes: 64 << 20 });
+ *   machine.spawn(function* () { const at = yield* sys.mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS); ... });
+ *   machine.run();
+ */
+import { type MachineConfig, ConfigError, kernelNumbers } from "./config.js";
+import { Guest, type GuestContext, type GuestFn, type Op, type OpResult, randomFrom } from "./guests.js";
+import { MAILBOX, TASK_ZOMBIE, type TaskLayout, configLayout, nameTable, taskLayout } from "./layout.js";
+import { KernelPanic, type PanicContext } from "./panic.js";
+import { type TraceEvent, decodeTrace } from "./trace.js";
+import {
+  KernelAbort,
+  type KernelExports,
+  type KernelSource,
+  compileKernel,
+  instantiateKernel,
+  readString,
+} from "./wasm.js";
+
+const WASM_PAGE = 65536;
+const RUN_IDLE = 1;
+const RUN_GUEST = 2;
+/** Under this base the kernel takes an address in the task's operation buffer for a user pointer. */
+const KERNEL_POINTER_BASE = 0xffff_8000_0000_0000n;
+const SYS_EXIT = 93;
+const SYS_EXIT_GROUP = 94;
+
+/** Why run came back: the time was reached, nothing can run any more, or a host-side stop was asked for. */
+export type RunReason = "time" | "idle" | "stop";
+
+export interface RunOptions {
+  /** Run until this simulated time, ns. */
+  untilNs?: number;
+  /** Run for this much more simulated time, ns. */
+  forNs?: number;
+  /** Asked after every operation that a guest got a result of: true stops the run there. */
+  stopWhen?: () => boolean;
+}
+
+/** lock_stat of one class in one mode; times in ns. */
+export interface LockStat {
+  acquisitions: number;
+  contentions: number;
+  waitNs: number;
+  waitMaxNs: number;
+  waitMinNs: number;
+  holdNs: number;
+  holdMaxNs: number;
+  holdMinNs: number;
+}
+
+/** Latencies of page faults from trap to return, ns. */
+export interface FaultLatency {
+  N: number;
+  min: number;
+  mean: number;
+  max: number;
+  percentile: Record<"50" | "90" | "99" | "99.9", number>;
+}
+
+/** A point in a machine's life. Good for this machine and for any other with the same kernel and configuration. */
+export interface Snapshot {
+  memory: Uint8Array;
+  guests: { guest: Guest; results: number }[];
+}
+
+export const INSPECT_KINDS = ["meminfo", "maps", "smaps", "cmdline", "stat", "lock_stat", "vmstat", "tasks"] as const;
+export type InspectKind = (typeof INSPECT_KINDS)[number];
+
+/** A guest's own error, with the guest it came from. */
+export class GuestFailure extends Error {
+  constructor(
+    readonly tid: number,
+    override readonly cause: unknown,
+  ) {
+    super(`guest ${tid}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    this.name = "GuestFailure";
+  }
+}
+
+export class Machine {
+  private readonly guests = new Map<number, Guest>();
+  private readonly u32: Uint32Array;
+  private readonly u8: Uint8Array;
+  private readonly view: DataView;
+  private readonly task: TaskLayout;
+  private readonly tracepoints: string[];
+  private readonly lockClasses: string[];
+  private readonly statNames: string[];
+  private dead: KernelPanic | undefined;
+  /** The command that a panic prints. */
+  command = "faultline run <workload> --seed <seed>";
+
+  private constructor(
+    readonly kernel: KernelExports,
+    readonly memory: WebAssembly.Memory,
+    readonly config: MachineConfig,
+  ) {
+    this.u32 = new Uint32Array(memory.buffer);
+    this.u8 = new Uint8Array(memory.buffer);
+    this.view = new DataView(memory.buffer);
+    this.task = taskLayout(kernel, memory);
+    this.tracepoints = nameTable(memory, kernel.tracepointName);
+    this.statNames = nameTable(memory, kernel.statName);
+    this.lockClasses = [""];
+    for (let id = 1; ; id++) {
+      const name = readString(memory, kernel.lockClassName(id));
+      if (name === "") break;
+      this.lockClasses.push(name);
+    }
+  }
+
+  /** Boots a machine. Throws ConfigError for a configuration that makes none. */
+  static async create(source: KernelSource, config: MachineConfig = {}): Promise<Machine> {
+    return Machine.createSync(await compileKernel(source), config);
+  }
+
+  /** As create, from a compiled module. */
+  static createSync(module: WebAssembly.Module, config: MachineConfig = {}): Machine {
+    const numbers = kernelNumbers(config);
+    const pages = Machine.pagesFor(module, config);
+    let memory: WebAssembly.Memory;
+    try {
+      memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    } catch {
+      throw new ConfigError(`the host cannot give ${pages * WASM_PAGE} bytes of linear memory`);
+    }
+    const kernel = instantiateKernel(module, memory);
+    Machine.configure(kernel, memory, config, pages * WASM_PAGE);
+    const error = kernel.boot();
+    if (error !== 0) throw new ConfigError(`boot failed with errno ${-error}: memory is too small for ${numbers.cpus} CPUs`);
+    return new Machine(kernel, memory, config);
+  }
+
+  /** Wasm pages that a configuration needs, asked of the kernel on a scratch memory. */
+  private static pagesFor(module: WebAssembly.Module, config: MachineConfig): number {
+    const memory = new WebAssembly.Memory({ initial: 4 });
+    const kernel = instantiateKernel(module, memory);
+    Machine.configure(kernel, memory, config, 0);
+    const pages = Math.ceil(kernel.minimumBytes() / WASM_PAGE);
+    if (pages > 65536) throw new ConfigError("the machine needs more than the 4 GiB that a wasm memory can have");
+    return pages;
+  }
+
+  private static configure(kernel: KernelExports, memory: WebAssembly.Memory, config: MachineConfig, bytes: number): void {
+    const numbers = kernelNumbers(config);
+    kernel.configDefaults(bytes, numbers.frames, numbers.cpus);
+    const layout = configLayout(kernel, memory);
+    const view = new DataView(memory.buffer);
+    const base = kernel.configPtr();
+    for (const [field, value] of numbers.fields) {
+      const offset = layout.get(field);
+      if (offset === undefined) throw new Error(`the kernel has no BootConfig.${field}`);
+      view.setUint32(base + offset, value, true);
+    }
+    view.setBigUint64(base + (layout.get("seed") ?? 0), BigInt(numbers.seed), true);
+    Machine.setCosts(kernel, memory, config.costs ?? {});
+  }
+
+  private static setCosts(kernel: KernelExports, memory: WebAssembly.Memory, costs: Readonly<Record<string, number>>): void {
+    const names = nameTable(memory, kernel.costName);
+    const table = new Uint32Array(memory.buffer, kernel.costTablePtr(), kernel.costCount());
+    for (const [name, ns] of Object.entries(costs)) {
+      const id = names.indexOf(name);
+      if (id < 0) throw new ConfigError(`unknown cost "${name}"`);
+      if (!Number.isInteger(ns) || ns < 0 || ns > 1e9) throw new ConfigError(`cost ${name} is ${ns}; it must be 0 to 1e9 ns`);
+      table[id] = ns;
+    }
+  }
+
+  /** The cost table in force, ns by name. */
+  costs(): Record<string, number> {
+    const table = new Uint32Array(this.memory.buffer, this.kernel.costTablePtr(), this.kernel.costCount());
+    return Object.fromEntries(nameTable(this.memory, this.kernel.costName).map((name, id) => [name, table[id] ?? 0]));
+  }
+
+  /** Starts a process whose one thread runs `fn`. Returns its pid. Throws when the kernel cannot (task table, memory). */
+  spawn(fn: GuestFn, options: { cpu?: number } = {}): number {
+    const tid = this.guard(() => this.kernel.spawnProcess(options.cpu ?? -1));
+    if (tid < 0) throw new ConfigError(`spawn failed with errno ${-tid}`);
+    this.addGuest(fn, tid, tid);
+    return tid;
+  }
+
+  private addGuest(fn: GuestFn, tid: number, pid: number): Guest {
+    const context = (): GuestContext => ({
+      tid,
+      pid,
+      cpus: this.config.cpus ?? 1,
+      random: randomFrom((this.config.seed ?? 1) * 0x10001 + tid),
+    });
+    const guest = new Guest(fn, tid, pid, context);
+    this.guests.set(tid, guest);
+    return guest;
+  }
+
+  /** Runs until the time given, or until nothing can run. Throws KernelPanic, or GuestFailure after a guest threw. */
+  run(options: RunOptions = {}): RunReason {
+    const forNs = options.forNs ?? Infinity;
+    const untilNs = options.untilNs ?? (forNs === Infinity ? Infinity : this.nowNs() + forNs);
+    const limit = untilNs === Infinity ? 9.3e18 : untilNs;
+    for (;;) {
+      const reason = this.guard(() => this.kernel.run(limit));
+      if (reason !== RUN_GUEST) return reason === RUN_IDLE ? "idle" : reason === 0 ? "time" : "stop";
+      this.serve(this.kernel.guestTask());
+      if (options.stopWhen?.() === true) return "stop";
+    }
+  }
+
+  /** A task has finished an operation, or has exited. */
+  private serve(task: number): void {
+    const tid = this.field(task, this.task.id);
+    const guest = this.guests.get(tid) ?? this.adopt(task, tid);
+    if (this.field(task, this.task.state) === TASK_ZOMBIE) {
+      this.guests.delete(tid);
+      this.guard(() => this.kernel.guestExited(task));
+      return;
+    }
+    const result = this.readResult(task, guest);
+    let op: Op | undefined;
+    let failure: GuestFailure | undefined;
+    try {
+      op = guest.next(result);
+    } catch (error) {
+      failure = new GuestFailure(tid, error);
+    }
+    guest.finished = op === undefined;
+    guest.pendingChild = op?.child;
+    guest.readBack = op?.readBack ?? 0;
+    const isThread = this.field(task, this.task.tgid) !== tid;
+    const exit: Op = { nr: isThread && !failure ? SYS_EXIT : SYS_EXIT_GROUP, args: [failure ? 1 : 0] };
+    this.post(task, op ?? exit);
+    if (failure) throw failure;
+  }
+
+  /** A task the host has not seen: the child of a guest whose fork or clone is under way. */
+  private adopt(task: number, tid: number): Guest {
+    const parent = this.guests.get(this.field(task, this.task.parent));
+    const fn = parent?.pendingChild;
+    if (!fn) throw new Error(`task ${tid} has no guest function`);
+    return this.addGuest(fn, tid, this.field(task, this.task.tgid));
+  }
+
+  private readResult(task: number, guest: Guest): OpResult {
+    const op = task + this.task.op;
+    const result: OpResult = {
+      ret: Number(this.view.getBigInt64(op + MAILBOX.result, true)),
+      signal: this.field(op, MAILBOX.signal),
+      faultAddress: Number(this.view.getBigUint64(op + MAILBOX.faultAddress, true)),
+      bytes: this.field(op, MAILBOX.bytes),
+    };
+    if (guest.readBack > 0) {
+      const buffer = this.field(op, MAILBOX.buffer);
+      if (buffer !== 0) result.data = this.u8.slice(buffer, buffer + guest.readBack);
+    }
+    return result;
+  }
+
+  /** Writes the next operation into the task's mailbox and lets it run. */
+  private post(task: number, op: Op): void {
+    const at = task + this.task.op;
+    const wantsBuffer = op.data !== undefined || op.bufferArgs !== undefined || (op.readBack ?? 0) > 0;
+    const buffer = wantsBuffer ? this.fillBuffer(task, op.data) : 0;
+    this.u32[(at + MAILBOX.nr) >> 2] = op.nr;
+    this.u32[(at + MAILBOX.flags) >> 2] = op.flags ?? 0;
+    for (let i = 0; i < 6; i++) this.putArg(at + MAILBOX.args + 8 * i, op.args[i] ?? 0);
+    for (const i of op.bufferArgs ?? []) {
+      this.putArg(at + MAILBOX.args + 8 * i, KERNEL_POINTER_BASE + BigInt(buffer) + BigInt(op.args[i] ?? 0));
+    }
+    this.guard(() => this.kernel.guestResume(task));
+  }
+
+  private fillBuffer(task: number, data: Uint8Array | undefined): number {
+    const buffer = this.guard(() => this.kernel.opBuffer(task));
+    if (buffer === 0) throw new Error("out of memory for an operation buffer");
+    if (data) this.u8.set(data.subarray(0, 4096), buffer);
+    return buffer;
+  }
+
+  private putArg(at: number, value: number | bigint): void {
+    if (typeof value === "bigint") this.view.setBigUint64(at, BigInt.asUintN(64, value), true);
+    else if (value >= 0 && value <= 0xffffffff) {
+      this.u32[at >> 2] = value;
+      this.u32[(at >> 2) + 1] = 0;
+    } else this.view.setBigInt64(at, BigInt(Math.trunc(value)), true);
+  }
+
+  private field(at: number, offset: number): number {
+    return this.u32[(at + offset) >> 2] ?? 0;
+  }
+
+  /** Calls the kernel; an assert or a trap ends the machine. */
+  private guard<T>(call: () => T): T {
+    if (this.dead) throw this.dead;
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof KernelAbort) && !(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.dead = this.panic(error);
+      throw this.dead;
+    }
+  }
+
+  private panic(error: KernelAbort | WebAssembly.RuntimeError): KernelPanic {
+    const task = this.kernel.currentTaskPtr();
+    const context: PanicContext = {
+      seed: this.config.seed ?? 1,
+      timeNs: this.nowNs(),
+      cpu: task === 0 ? -1 : this.field(task, this.task.cpu),
+      task: task === 0 ? 0 : this.field(task, this.task.id),
+      trace: this.trace(32),
+      command: this.command,
+    };
+    if (this.kernel.lockdepClass(0) !== 0) {
+      context.lockChains = { held: this.chain(4), opposite: this.chain(12) };
+      context.lockChains.held.push(this.lockClasses[this.kernel.lockdepClass(2)] ?? "?");
+    }
+    if (error instanceof KernelAbort) return new KernelPanic(error.law, error.place, context);
+    return new KernelPanic(`trap of the module: ${error.message}`, error.stack?.split("\n")[1]?.trim() ?? "?", context);
+  }
+
+  private chain(first: number): string[] {
+    const names: string[] = [];
+    for (let i = 0; i < 8; i++) {
+      const id = this.kernel.lockdepClass(first + i);
+      if (id !== 0) names.push(this.lockClasses[id] ?? `class ${id}`);
+    }
+    return names;
+  }
+
+  /** Simulated time, ns. */
+  nowNs(): number {
+    return this.kernel.nowNs();
+  }
+
+  /** Live guests. */
+  get guestCount(): number {
+    return this.guests.size;
+  }
+
+  /** The machine's counters by name. */
+  stats(): Record<string, number> {
+    return Object.fromEntries(this.statNames.map((name, i) => [name, this.kernel.statValue(i)]));
+  }
+
+  /** One counter. Throws for a name that does not exist. */
+  stat(name: string): number {
+    const i = this.statNames.indexOf(name);
+    if (i < 0) throw new Error(`no counter "${name}"`);
+    return this.kernel.statValue(i);
+  }
+
+  /** Ends a warm-up: counters, lock_stat and latencies start at zero. */
+  statsReset(): void {
+    this.kernel.statsReset();
+  }
+
+  /** lock_stat of every class that was used, by name and mode. */
+  lockStat(): Record<string, { read: LockStat; write: LockStat }> {
+    const result: Record<string, { read: LockStat; write: LockStat }> = {};
+    this.lockClasses.forEach((name, id) => {
+      if (name === "") return;
+      const entry = { read: this.lockStatOf(id, 0), write: this.lockStatOf(id, 1) };
+      if (entry.read.acquisitions + entry.write.acquisitions > 0) result[name] = entry;
+    });
+    return result;
+  }
+
+  private lockStatOf(id: number, mode: number): LockStat {
+    const at = (field: number): number => this.kernel.lockStatField(id, mode, field);
+    return {
+      acquisitions: at(0),
+      contentions: at(1),
+      waitNs: at(2),
+      waitMaxNs: at(3),
+      waitMinNs: at(4),
+      holdNs: at(5),
+      holdMaxNs: at(6),
+      holdMinNs: at(7),
+    };
+  }
+
+  /** Latencies of the faults since boot or statsReset. */
+  faultLatency(): FaultLatency {
+    const at = this.kernel.faultHistogram();
+    const N = this.kernel.histField(at, 0);
+    const p = (percent: number): number => this.kernel.histPercentile(at, percent);
+    return {
+      N,
+      min: this.kernel.histField(at, 2),
+      mean: N === 0 ? 0 : this.kernel.histField(at, 1) / N,
+      max: this.kernel.histField(at, 3),
+      percentile: { "50": p(50), "90": p(90), "99": p(99), "99.9": p(99.9) },
+    };
+  }
+
+  /** The last events of the trace ring, oldest first. */
+  trace(count?: number): TraceEvent[] {
+    const { kernel } = this;
+    const capacity = kernel.traceCapacity();
+    return decodeTrace(this.memory.buffer, kernel.tracePtr(), capacity, kernel.traceSeq(), this.tracepoints, count);
+  }
+
+  /** Times each tracepoint was passed, by name: counted whether or not the ring is on. */
+  traceCounts(): Record<string, number> {
+    return Object.fromEntries(this.tracepoints.map((name, id) => [name, this.kernel.traceCount(id)]));
+  }
+
+  /** A /proc-like view as text. Throws when the process does not exist. */
+  inspect(kind: InspectKind, pid = 0): string {
+    const length = this.guard(() => this.kernel.inspect(INSPECT_KINDS.indexOf(kind), pid));
+    if (length < 0) throw new Error(`inspect ${kind} of ${pid}: errno ${-length}`);
+    const at = this.kernel.inspectPtr();
+    return new TextDecoder().decode(this.u8.slice(at, at + length));
+  }
+
+  /** Runs every invariant walk of the kernel. Throws KernelPanic on a broken law. */
+  check(): void {
+    this.guard(() => this.kernel.checkMachine());
+  }
+
+  /** The state of the machine and of its guests. */
+  snapshot(): Snapshot {
+    const guests = [...this.guests.values()].map((guest) => ({ guest, results: guest.log.length }));
+    return { memory: this.u8.slice(0, this.kernel.usedBytes()), guests };
+  }
+
+  /** Puts a snapshot back, of this machine or of another with the same kernel and configuration. */
+  restore(snapshot: Snapshot): void {
+    const used = this.kernel.usedBytes();
+    this.u8.set(snapshot.memory, 0);
+    if (used > snapshot.memory.length) this.u8.fill(0, snapshot.memory.length, used);
+    this.dead = undefined;
+    this.guests.clear();
+    for (const { guest, results } of snapshot.guests) this.guests.set(guest.tid, guest.replayed(results));
+  }
+
+  /** SHA-256 over all memory in use, hex: equal runs have equal hashes, in Node and in browsers. */
+  async stateSha256(): Promise<string> {
+    return sha256(this.u8.subarray(0, this.kernel.usedBytes()));
+  }
+
+  /** The disk's image as reads see it: a view, not a copy. Empty without a disk. */
+  diskImage(): Uint8Array {
+    const at = this.kernel.blockImageBase();
+    return this.u8.subarray(at, at + this.kernel.blockImageBytes());
+  }
+}
+
+/** SHA-256 as lower-case hex. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,21 @@
+/**
+ * Faultline's library: the machine, its guests, its workloads. Runs in Node and in browsers.
+ */
+export { ConfigError, FAULT_LOCK_REGIMES, type FaultLockRegime, type MachineConfig } from "./host/config.js";
+export type { GuestContext, GuestFn, GuestGenerator, Op, OpResult } from "./host/guests.js";
+export {
+  type FaultLatency,
+  GuestFailure,
+  INSPECT_KINDS,
+  type InspectKind,
+  type LockStat,
+  Machine,
+  type RunOptions,
+  type RunReason,
+  type Snapshot,
+  sha256,
+} from "./host/machine.js";
+export { KernelPanic, type PanicContext } from "./host/panic.js";
+export type { TraceEvent } from "./host/trace.js";
+export { compileKernel, type KernelSource } from "./host/wasm.js";
+export * from "./guest/index.js";
