@@ -14,8 +14,8 @@ export const MAX_CPUS: u32 = 128;
 export const CPU_MASK_WORDS: u32 = 4;
 /** Tasks: 128 guests, their forks, and kernel threads; the table is carved by config.maxTasks up to this. */
 export const MAX_TASKS: u32 = 4096;
-/** Open files of one process. Linux's default soft limit is 1024; 64 keeps an fd table in 256 bytes. */
-export const MAX_FDS: u32 = 64;
+/** Open files of one process. Linux's default soft limit is 1024; 128 threads with a file each need more than 128. */
+export const MAX_FDS: u32 = 256;
 /** Nested locks of one task; Linux's lockdep allows 48, the deepest chain of SCENARIOS 2.1 is 9. */
 export const MAX_HELD_LOCKS: u32 = 16;
 /** Longest path component, as in Linux. */
@@ -73,6 +73,8 @@ export class BootConfig {
   raPages: u32;
   /** Fault-around window, pages (Linux: 16 = 64 KiB). */
   faultAroundPages: u32;
+  /** How far a CPU may run ahead of the others on lines that are its own, ns (sched/core.ts). */
+  skewNs: u32;
   /** 1: fill freed pages with poison (Linux's page_poison). */
   pagePoison: u32;
 }

@@ -16,7 +16,7 @@ export { WORKLOADS } from "./workloads/index.js";
 export function kernelBytes(checked = false): Uint8Array {
   const name = checked ? "faultline.checked.wasm" : "faultline.wasm";
   const here = fileURLToPath(new URL(".", import.meta.url));
-  for (const up of ["..", "../../build", "../../../build", "."]) {
+  for (const up of ["..", "../build", "../..", "."]) {
     try {
       return readFileSync(join(here, up, name));
     } catch {

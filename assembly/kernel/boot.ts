@@ -58,6 +58,7 @@ export function configDefaults(memoryBytes: u32, frames: u32, cpus: u32): void {
   config.traceEvents = frames >= 4096 ? 16384 : 256;
   config.choiceLog = 0;
   config.sliceNs = 3_000_000;
+  config.skewNs = 2000;
   config.raPages = 32;
   config.faultAroundPages = 16;
   costSetDefaults();
@@ -95,6 +96,7 @@ function carveSched(c: BootConfig): bool {
   s.nCpus = c.cpus;
   s.cpusPerSocket = (c.cpus + c.sockets - 1) / c.sockets;
   s.sliceNs = c.sliceNs;
+  s.skewNs = c.skewNs;
   s.cpus = bootAlloc(c.cpus * offsetof<Cpu>(), 64);
   if (s.cpus == 0) return false;
   switchInit();

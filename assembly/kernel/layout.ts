@@ -31,6 +31,7 @@ export function configFieldName(i: u32): string {
     case 17: return "raPages";
     case 18: return "faultAroundPages";
     case 19: return "pagePoison";
+    case 20: return "skewNs";
     default: return "";
   }
 }
@@ -56,7 +57,8 @@ export function configFieldOffset(i: u32): u32 {
     case 16: return offsetof<BootConfig>("sliceNs");
     case 17: return offsetof<BootConfig>("raPages");
     case 18: return offsetof<BootConfig>("faultAroundPages");
-    default: return offsetof<BootConfig>("pagePoison");
+    case 19: return offsetof<BootConfig>("pagePoison");
+    default: return offsetof<BootConfig>("skewNs");
   }
 }
 

@@ -22,14 +22,20 @@ export class CacheLine {
   /** Socket of the owner. */
   socket: u16;
   /** ns that the last transfer took, to estimate how many wait. */
-  lastNs: u32;
+  lastNs: u16;
+  /** Touches in a row by the owner since the line last moved, up to PRIVATE_STREAK. */
+  streak: u16;
 }
+
+/** A line that its owner alone has touched so often, or that nobody else ever has, counts as private (sched/core syncLine). */
+export const PRIVATE_STREAK: u16 = 64;
 
 export function lineReset(line: CacheLine): void {
   line.busyUntilNs = 0;
   line.owner = 0;
   line.socket = 0;
   line.lastNs = 0;
+  line.streak = 0;
 }
 
 /** An atomic read-modify-write of the line by the running CPU: charges the clock. */
@@ -40,6 +46,7 @@ export function touchLine(line: CacheLine): void {
   if (line.owner == me && line.busyUntilNs <= now) {
     s.clockNs = now + load<u32>(COST_TABLE + (C_ATOMIC_LOCAL << 2));
     line.busyUntilNs = s.clockNs;
+    if (line.streak < PRIVATE_STREAK) line.streak++;
     return;
   }
   transferLine(line, me, now);
@@ -48,6 +55,7 @@ export function touchLine(line: CacheLine): void {
 function transferLine(line: CacheLine, me: u16, now: u64): void {
   const s = sched();
   const socket = <u16>s.cpu.socket;
+  line.streak = line.owner == 0 ? PRIVATE_STREAK : 0;
   let price: u32 = load<u32>(COST_TABLE + (C_ATOMIC_LOCAL << 2));
   if (line.owner != 0 && line.owner != me) {
     const id = line.socket == socket ? C_LINE_SAME_SOCKET : C_LINE_CROSS_SOCKET;
@@ -58,14 +66,13 @@ function transferLine(line: CacheLine, me: u16, now: u64): void {
   if (line.busyUntilNs > now) {
     start = line.busyUntilNs;
     const waitNs = start - now;
-    const each = line.lastNs == 0 ? 1 : line.lastNs;
-    let waiters = waitNs / each;
+    let waiters = waitNs / (line.lastNs == 0 ? 1 : <u64>line.lastNs);
     if (waiters > s.nCpus) waiters = s.nCpus;
     price += <u32>waiters * load<u32>(COST_TABLE + (C_LINE_CONTENDER << 2));
   }
   line.owner = me;
   line.socket = socket;
-  line.lastNs = price;
+  line.lastNs = price > 0xffff ? 0xffff : <u16>price;
   s.clockNs = start + price;
   line.busyUntilNs = s.clockNs;
 }

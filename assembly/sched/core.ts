@@ -6,9 +6,10 @@
  *                          |   \-slice over and others queued: back to the queue's tail
  *                          \--entry returns--> GUEST_WAIT (host owes an operation) or ZOMBIE
  *
- * Interface: dispatch(untilNs), RUN_*, syncPoint, schedule, wakeUp, enqueueTask, scheduleTimeout, cpusInit.
+ * Interface: dispatch(untilNs), RUN_*, syncPoint, syncLine, schedule, wakeUp, enqueueTask, scheduleTimeout, cpusInit.
  * Invariants:
- *   [core-1] a task touches shared state only after a syncPoint at which nobody else was due earlier.
+ *   [core-1] a task touches a line that another CPU owns only when nobody else is due earlier; private lines may be up to
+ *            the skew ahead (DECISIONS: bounded lookahead). An exploring policy turns the skew off.
  *   [core-2] schedule() with a spinlock held, or in an event handler, is a bug ([lk-2]).
  *   [core-3] an idle CPU's clock stands; a wake moves it to the time of the wake.
  * Locks: none.
@@ -18,6 +19,7 @@ import { bitmapClear, bitmapFindFirst, bitmapSet, bitmapTest } from "../lib/bitm
 import { listAddTail, listDelInit, listEmpty, listFirst, listInit } from "../lib/list";
 import { traceEmit } from "../lib/trace";
 import { TP_SCHED_SWITCH, TP_SCHED_WAKEUP } from "../tracepoints";
+import { CacheLine, PRIVATE_STREAK } from "./cache-line";
 import { CHOICE_CPU, CHOICE_PREEMPT, choose } from "./choice";
 import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost";
 import { cpuTreeFirst, cpuTreeFirstKey, cpuTreeKey, cpuTreeSet } from "./cpu-tree";
@@ -38,10 +40,22 @@ function taskOfRunLink(link: usize): Task {
   return changetype<Task>(link - offsetof<Task>("runNext"));
 }
 
-/** Hands over when another CPU or event is due earlier than the running CPU's clock. */
+/** Hands over when another CPU or event was due more than the skew before the running CPU's clock. */
 export function syncPoint(): void {
   const s = sched();
-  if (s.clockNs > s.horizonNs) syncSlow(s);
+  if (s.clockNs > s.skewHorizonNs) syncSlow(s);
+}
+
+/**
+ * Before an access to a line: hands over when somebody else is due earlier, unless the line is private to this CPU
+ * (cache-line.ts) and the clock within the skew.
+ */
+export function syncLine(line: CacheLine): void {
+  const s = sched();
+  if (s.clockNs <= s.horizonNs) return;
+  const isPrivate = line.owner == 0 || (line.owner == <u16>(s.cpu.id + 1) && line.streak == PRIVATE_STREAK);
+  if (isPrivate && s.clockNs <= s.skewHorizonNs) return;
+  syncSlow(s);
 }
 
 function syncSlow(s: SchedState): void {
@@ -132,6 +146,7 @@ export function enqueueTask(task: Task, atNs: u64): void {
 function lowerHorizon(s: SchedState, timeNs: u64): void {
   if (timeNs < s.horizonNs) s.horizonNs = timeNs;
   if (timeNs < s.dueNs) s.dueNs = timeNs;
+  s.skewHorizonNs = skewed(s, s.horizonNs);
 }
 
 /** The next task of a CPU's queue becomes its current. */
@@ -156,6 +171,12 @@ function pickNext(s: SchedState, cpu: Cpu): Task {
   return task;
 }
 
+/** The horizon for private lines; events and slices are not put off by it. */
+function skewed(s: SchedState, horizonNs: u64): u64 {
+  if (s.choicePolicy != 0) return 0;
+  return horizonNs > TIME_NEVER - s.skewNs ? TIME_NEVER : horizonNs + s.skewNs;
+}
+
 function updateHorizon(s: SchedState, cpu: Cpu): void {
   let horizon = eventNextNs();
   const other = cpuTreeFirstKey();
@@ -164,6 +185,7 @@ function updateHorizon(s: SchedState, cpu: Cpu): void {
   if (cpu.nrRunning != 0 && cpu.sliceEndNs < horizon) horizon = cpu.sliceEndNs;
   s.dueNs = horizon;
   s.horizonNs = s.choicePolicy != 0 ? 0 : horizon;
+  s.skewHorizonNs = skewed(s, s.horizonNs);
 }
 
 /** Among CPUs due at the same time, the choice's; the lowest id by default. */
@@ -187,6 +209,7 @@ function runCpu(s: SchedState, id: u32): void {
   cpu.pendingNs = 0;
   if (s.clockNs > s.machineNs) s.machineNs = s.clockNs;
   s.horizonNs = TIME_NEVER;
+  s.skewHorizonNs = TIME_NEVER;
   let task = cpu.current;
   if (isNullTask(task)) task = pickNext(s, cpu);
   s.current = task;
@@ -243,6 +266,7 @@ function runEvent(s: SchedState): void {
   s.clockNs = event.timeNs;
   if (event.timeNs > s.machineNs) s.machineNs = event.timeNs;
   s.horizonNs = TIME_NEVER;
+  s.skewHorizonNs = TIME_NEVER;
   s.dueNs = TIME_NEVER;
   s.inHandler = 1;
   const handler = event.handler;
@@ -251,6 +275,11 @@ function runEvent(s: SchedState): void {
   assert(s.preemptCount == 0, "[lk-2] an event handler returned holding a spinlock");
   // On an idle CPU the interrupt takes nobody's time.
   if (!bitmapTest(s.idleMask, 0)) cpu.pendingNs += s.clockNs - event.timeNs;
+}
+
+function timeReached(s: SchedState): u32 {
+  if (s.untilNs > s.machineNs) s.machineNs = s.untilNs;
+  return RUN_TIME;
 }
 
 /** Runs the machine until untilNs, until nothing can run, or until a task needs the host. */
@@ -265,10 +294,10 @@ export function dispatch(untilNs: u64): u32 {
     const cpuNs = cpuTreeKey(id);
     if (eventNs <= cpuNs) {
       if (eventNs == TIME_NEVER) return RUN_IDLE;
-      if (eventNs > untilNs) return RUN_TIME;
+      if (eventNs > untilNs) return timeReached(s);
       runEvent(s);
     } else {
-      if (cpuNs > untilNs) return RUN_TIME;
+      if (cpuNs > untilNs) return timeReached(s);
       if (s.choicePolicy != 0) id = chooseCpu(s, id);
       runCpu(s, id);
     }

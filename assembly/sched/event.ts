@@ -98,7 +98,10 @@ export function eventSchedule(event: Event, timeNs: u64): void {
   root.prev = changetype<Event>(0);
   s.eventRoot = changetype<usize>(root);
   s.eventCount++;
-  if (timeNs < s.horizonNs) s.horizonNs = timeNs;
+  if (timeNs < s.horizonNs) {
+    s.horizonNs = timeNs;
+    s.skewHorizonNs = timeNs + s.skewNs;
+  }
 }
 
 export function eventPending(event: Event): bool {

@@ -8,7 +8,7 @@
  */
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst, listInit } from "../lib/list";
 import { CacheLine, lineReset, touchLine } from "./cache-line";
-import { WAKE_NORMAL, schedule, syncPoint, wakeUp } from "./core";
+import { WAKE_NORMAL, schedule, syncLine, wakeUp } from "./core";
 import { C_LOCK_SLOWPATH, chargeCost } from "./cost";
 import { LOCK_WRITE, lockAcquired, lockContended, lockGranted, lockOrder, lockReleased } from "./lockdep";
 import { TASK_UNINTERRUPTIBLE, Task, currentTask, sched } from "./state";
@@ -46,7 +46,7 @@ export function mutexIsLocked(mutex: Mutex): bool {
 }
 
 export function mutexTryLock(mutex: Mutex): bool {
-  syncPoint();
+  syncLine(mutex.line);
   touchLine(mutex.line);
   if (mutexIsLocked(mutex)) return false;
   mutex.owner = currentTask();
@@ -72,7 +72,7 @@ export function mutexLock(mutex: Mutex): void {
 }
 
 export function mutexUnlock(mutex: Mutex): void {
-  syncPoint();
+  syncLine(mutex.line);
   touchLine(mutex.line);
   assert(changetype<usize>(mutex.owner) == changetype<usize>(currentTask()), "[mutex-1] a mutex is unlocked by its owner");
   lockReleased(changetype<usize>(mutex));

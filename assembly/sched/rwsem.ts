@@ -23,7 +23,7 @@ import { ListHead, listAddTail, listDelInit, listEmpty, listFirst, listInit, lis
 import { traceEmit } from "../lib/trace";
 import { TP_CONTENTION_BEGIN, TP_CONTENTION_END, TP_RWSEM_HANDOFF } from "../tracepoints";
 import { CacheLine, lineReset, touchLine } from "./cache-line";
-import { WAKE_NORMAL, WAKE_SIGNAL, schedule, scheduleTimeout, syncPoint, wakeUp } from "./core";
+import { WAKE_NORMAL, WAKE_SIGNAL, schedule, scheduleTimeout, syncLine, wakeUp } from "./core";
 import { C_LOCK_SLOWPATH, chargeCost } from "./cost";
 import { LOCK_READ, LOCK_WRITE, lockAcquired, lockContended, lockGranted, lockOrder, lockReleased } from "./lockdep";
 import { TASK_KILLABLE, TASK_UNINTERRUPTIBLE, Task, currentTask, sched } from "./state";
@@ -106,7 +106,7 @@ export function downReadKillable(sem: RwSemaphore): i32 {
 
 function downReadState(sem: RwSemaphore, state: u32): i32 {
   lockOrder(sem.classId);
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   if (mayRead(sem)) {
     sem.readers++;
@@ -117,7 +117,7 @@ function downReadState(sem: RwSemaphore, state: u32): i32 {
 }
 
 export function tryDownRead(sem: RwSemaphore): bool {
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   if (!mayRead(sem)) return false;
   sem.readers++;
@@ -185,7 +185,7 @@ function takeWrite(sem: RwSemaphore, task: Task): void {
 
 function downWriteState(sem: RwSemaphore, state: u32): i32 {
   lockOrder(sem.classId);
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   if (mayWrite(sem, currentTask())) {
     takeWrite(sem, currentTask());
@@ -195,7 +195,7 @@ function downWriteState(sem: RwSemaphore, state: u32): i32 {
 }
 
 export function tryDownWrite(sem: RwSemaphore): bool {
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   if (!mayWrite(sem, currentTask())) return false;
   takeWrite(sem, currentTask());
@@ -266,7 +266,7 @@ function rwsemWake(sem: RwSemaphore): void {
 }
 
 export function upRead(sem: RwSemaphore): void {
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   assert(sem.readers != 0, "[rwsem-1] up_read of a semaphore that nobody reads");
   lockReleased(changetype<usize>(sem));
@@ -275,7 +275,7 @@ export function upRead(sem: RwSemaphore): void {
 }
 
 export function upWrite(sem: RwSemaphore): void {
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   assert(changetype<usize>(sem.writer) == changetype<usize>(currentTask()), "[rwsem-1] up_write by its writer");
   lockReleased(changetype<usize>(sem));
@@ -285,7 +285,7 @@ export function upWrite(sem: RwSemaphore): void {
 
 /** The writer goes on as a reader; waiting readers join it. */
 export function downgradeWrite(sem: RwSemaphore): void {
-  syncPoint();
+  syncLine(sem.line);
   touchLine(sem.line);
   assert(changetype<usize>(sem.writer) == changetype<usize>(currentTask()), "[rwsem-1] downgrade by its writer");
   lockReleased(changetype<usize>(sem));

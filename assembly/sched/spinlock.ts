@@ -8,7 +8,7 @@
  * Why not a spinning task: nobody can observe the inside of a section that never sleeps, and a hand-over per spin is dear.
  */
 import { CacheLine, lineReset, touchLine } from "./cache-line";
-import { syncPoint } from "./core";
+import { syncLine } from "./core";
 import { LOCK_WRITE, lockAcquired, lockContended, lockOrder, lockReleased } from "./lockdep";
 import { sched } from "./state";
 
@@ -24,11 +24,11 @@ export function spinInit(lock: SpinLock): void {
 }
 
 export function spinLock(lock: SpinLock, classId: u32): void {
-  syncPoint();
+  syncLine(changetype<CacheLine>(lock));
   spinLockNoSync(lock, classId);
 }
 
-/** As spinLock, for a caller that has just passed a syncPoint, or that must not hand over. */
+/** As spinLock, for a caller that has just passed a sync point, or that must not hand over. */
 export function spinLockNoSync(lock: SpinLock, classId: u32): void {
   const s = sched();
   const line = changetype<CacheLine>(lock);

@@ -47,6 +47,10 @@ export class SchedState {
   clockNs: u64;
   /** The earliest time at which anyone else is due: past it, syncPoint hands over. */
   horizonNs: u64;
+  /** As horizonNs, for lines that are this CPU's own: skewNs later. */
+  skewHorizonNs: u64;
+  /** How far a CPU may run ahead on private lines, ns. */
+  skewNs: u64;
   /** run() stops here. */
   untilNs: u64;
   /** Sequence number of the next event. */

@@ -29,6 +29,8 @@ export interface MachineConfig {
   diskBlocks?: number;
   /** Time slice, ns. Default 3 ms. */
   sliceNs?: number;
+  /** How far a CPU may run ahead of the others on cache lines that are its own, ns. Default 2000; 0 is exact order. */
+  skewNs?: number;
   /** Readahead window, pages. Default 32. */
   raPages?: number;
   /** Fault-around window, pages; 1 turns it off. Default 16. */
@@ -91,6 +93,7 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   put("choiceLog", config.choiceLog, (v) => whole("choiceLog", v, 0, 1 << 22));
   put("diskBlocks", config.diskBlocks, (v) => whole("diskBlocks", v, 0, 1 << 18));
   put("sliceNs", config.sliceNs, (v) => whole("sliceNs", v, 1000, 1e9));
+  put("skewNs", config.skewNs, (v) => whole("skewNs", v, 0, 1e6));
   put("raPages", config.raPages, (v) => whole("raPages", v, 0, 1024));
   put("faultAroundPages", config.faultAroundPages, (v) => powerOfTwo("faultAroundPages", v, 1, 512));
   if (config.trace === true) fields.set("traceOn", 1);

@@ -6,6 +6,8 @@
  * context and its results alone: no clocks, no Math.random, no shared mutable state outside its context.
  */
 
+const CLONE_THREAD = 0x10000;
+
 /** One operation: a system call (nr below 0x10000) or a pseudo operation of the mailbox. */
 export interface Op {
   nr: number;
@@ -53,6 +55,8 @@ export class Guest {
   readonly log: OpResult[] = [];
   /** The child function of a fork or clone that is under way. */
   pendingChild: GuestFn | undefined;
+  /** Whether that child is a thread of this guest's process. */
+  pendingThread = false;
   /** Bytes to read back when the operation is done. */
   readBack = 0;
   /** Set once the generator has returned and the exit operation is posted. */
@@ -73,6 +77,14 @@ export class Guest {
     return step.done === true ? undefined : step.value;
   }
 
+  /** Notes what the operation that was just given out will bring back. */
+  expect(op: Op | undefined): void {
+    this.finished = op === undefined;
+    this.pendingChild = op?.child;
+    this.pendingThread = (Number(op?.args[0] ?? 0) & CLONE_THREAD) !== 0;
+    this.readBack = op?.readBack ?? 0;
+  }
+
   private live(): GuestGenerator {
     this.generator ??= this.fn(this.context());
     return this.generator;
@@ -82,10 +94,7 @@ export class Guest {
   replayed(count: number): Guest {
     const copy = new Guest(this.fn, this.tid, this.pid, this.context);
     for (const result of this.log.slice(0, count)) {
-      const op = copy.next(result);
-      copy.pendingChild = op?.child;
-      copy.readBack = op?.readBack ?? 0;
-      copy.finished = op === undefined;
+      copy.expect(copy.next(result));
     }
     return copy;
   }

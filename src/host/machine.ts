@@ -219,6 +219,7 @@ export class Machine {
       return;
     }
     const result = this.readResult(task, guest);
+    this.adoptFromParent(guest, result);
     let op: Op | undefined;
     let failure: GuestFailure | undefined;
     try {
@@ -226,9 +227,7 @@ export class Machine {
     } catch (error) {
       failure = new GuestFailure(tid, error);
     }
-    guest.finished = op === undefined;
-    guest.pendingChild = op?.child;
-    guest.readBack = op?.readBack ?? 0;
+    guest.expect(op);
     const isThread = this.field(task, this.task.tgid) !== tid;
     const exit: Op = { nr: isThread && !failure ? SYS_EXIT : SYS_EXIT_GROUP, args: [failure ? 1 : 0] };
     this.post(task, op ?? exit);
@@ -239,8 +238,16 @@ export class Machine {
   private adopt(task: number, tid: number): Guest {
     const parent = this.guests.get(this.field(task, this.task.parent));
     const fn = parent?.pendingChild;
-    if (!fn) throw new Error(`task ${tid} has no guest function`);
+    if (!parent || !fn) throw new Error(`task ${tid} has no guest function`);
     return this.addGuest(fn, tid, this.field(task, this.task.tgid));
+  }
+
+  /** A fork or clone is done: its child has its guest now, whether or not it has run already. */
+  private adoptFromParent(parent: Guest, result: OpResult): void {
+    const fn = parent.pendingChild;
+    parent.pendingChild = undefined;
+    if (!fn || result.ret <= 0 || this.guests.has(result.ret)) return;
+    this.addGuest(fn, result.ret, parent.pendingThread ? parent.pid : result.ret);
   }
 
   private readResult(task: number, guest: Guest): OpResult {
