@@ -26,7 +26,7 @@ import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import {
   TP_COW_LAST_REF, TP_FAULT_NOPAGE, TP_MAP_PAGES, TP_PAGE_MKWRITE, TP_WP_COPY, TP_WP_REUSE, TP_WP_SHARED, TP_ZERO_PAGE,
 } from "../tracepoints";
-import { C_FAULT_SETUP, C_MEMCG_CHARGE, C_PAGE_COPY, C_PTE_SET, chargeCost } from "../sched/cost";
+import { C_FAULT_SETUP, C_MEMCG_CHARGE, C_PAGE_COPY, C_PAGE_DIRTY, C_PTE_SET, chargeCost } from "../sched/cost";
 import { sched } from "../sched/state";
 import { isNullFile } from "./address-space";
 import {
@@ -246,6 +246,7 @@ function doSharedFault(vmf: VmFault): u32 {
 
 /** The PTE is in: dirty the page and let it go. */
 function faultDirtySharedPage(page: Page): void {
+  chargeCost(C_PAGE_DIRTY);
   setPageDirty(page);
   unlockPage(page);
 }

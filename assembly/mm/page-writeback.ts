@@ -13,7 +13,6 @@
 import { XA_MARK_0, XA_MARK_1, xaClearMark, xaSetMark } from "../lib/xarray";
 import { traceEmit } from "../lib/trace";
 import { TP_WRITEBACK_DIRTY_PAGE } from "../tracepoints";
-import { C_PAGE_DIRTY, chargeCost } from "../sched/cost";
 import { clearBitAndWake } from "../sched/lock-bit";
 import { LC_I_PAGES } from "../sched/lock-class";
 import { spinLockNoSync, spinUnlock } from "../sched/spinlock";
@@ -30,7 +29,6 @@ export function setPageDirty(page: Page): bool {
   if (page.mapping == 0) return true;
   const mapping = changetype<AddressSpace>(page.mapping);
   if ((mapping.flags & AS_UNEVICTABLE) != 0) return true;
-  chargeCost(C_PAGE_DIRTY);
   spinLockNoSync(mapping.pagesLock, LC_I_PAGES);
   xaSetMark(mapping.pages, page.index, XA_MARK_0);
   mapping.nrDirty++;

@@ -160,7 +160,7 @@ export function costSetDefaults(): void {
   set(C_TLB_HIT, 1);
   // p: a walk with tables in L2 is about 10 ns.
   set(C_TLB_WALK, 10);
-  set(C_TLB_FLUSH_LOCAL, 60);
+  set(C_TLB_FLUSH_LOCAL, 200);
   // p: 1 us base plus 200 ns a receiver. m: mprotect with another CPU running adds 300..450.
   set(C_IPI_BASE, 300);
   set(C_IPI_PER_CPU, 100);
@@ -170,21 +170,23 @@ export function costSetDefaults(): void {
   set(C_LINE_SAME_SOCKET, 41);
   set(C_LINE_CROSS_SOCKET, 130);
   set(C_LINE_CONTENDER, 5);
+  // d: tmpfs_shared_write_fault_cached is 1055 in all; what trap, walk and atomics leave is shared out over these steps.
   set(C_VMA_LOOKUP, 30);
   set(C_VMA_CACHED, 8);
-  set(C_FAULT_SETUP, 60);
+  set(C_FAULT_SETUP, 130);
   set(C_PTE_ALLOC, 250);
-  set(C_PTE_SET, 40);
-  set(C_PTE_ZAP, 90);
-  set(C_PAGE_CACHE_LOOKUP, 70);
+  set(C_PTE_SET, 90);
+  // d: page_fault3's 1309 a page on two tasks (scaling-144core.csv), less the fault's 1035.
+  set(C_PTE_ZAP, 230);
+  set(C_PAGE_CACHE_LOOKUP, 140);
   set(C_PAGE_CACHE_INSERT, 120);
   set(C_PAGE_ALLOC, 70);
   set(C_PAGE_ALLOC_BATCH, 400);
   set(C_PAGE_FREE, 60);
   set(C_PAGE_ZERO, 150);
-  set(C_PAGE_COPY, 260);
+  set(C_PAGE_COPY, 350);
   set(C_PAGE_DIRTY, 60);
-  set(C_RMAP, 50);
+  set(C_RMAP, 120);
   set(C_FILE_PIN, 14);
   // p: thread switch 1.07 us, process switch 2.4 us one-way pipe.
   set(C_CONTEXT_SWITCH, 1070);
@@ -195,7 +197,7 @@ export function costSetDefaults(): void {
   set(C_VMA_CREATE, 300);
   set(C_VMA_SPLIT, 400);
   // m: mmap of 4 KiB anonymous 1300 with the system call and its page.
-  set(C_MMAP, 400);
+  set(C_MMAP, 700);
   set(C_MUNMAP, 500);
   set(C_FORK_BASE, 30000);
   set(C_FORK_VMA, 500);
@@ -204,7 +206,7 @@ export function costSetDefaults(): void {
   set(C_CLONE_THREAD, 8000);
   set(C_PATH_COMPONENT, 120);
   set(C_FILE_OPEN, 500);
-  set(C_COPY_USER_PAGE, 260);
+  set(C_COPY_USER_PAGE, 350);
   set(C_BIO_SUBMIT, 800);
   set(C_BIO_END, 700);
   set(C_LRU_SCAN, 50);

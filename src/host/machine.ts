@@ -4,22 +4,24 @@
  *   const machine = await Machine.create(wasmBytes, { cpus: 2, memoryBytes: 64 << 20 });
  *   machine.spawn(function* () { const at = yield* sys.mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS); ... });
  *   machine.run();
+ *
+ * Interface: Machine, Snapshot, GuestFailure, INSPECT_KINDS and the types of what a machine reports.
+ * Invariants:
+ *   [host-1] between two calls of the kernel every task that waits for the host has its next operation, or is gone.
+ *   [host-2] a guest's mistake is the guest's failure; a kernel's assert or trap ends the machine (KernelPanic).
+ * Locks: none; a machine belongs to one thread of the host.
+ * Why not async: a run is one computation; a browser puts it into a worker.
  */
-import { type MachineConfig, ConfigError, kernelNumbers } from "./config.js";
-import { Guest, type GuestContext, type GuestFn, type Op, type OpResult, randomFrom } from "./guests.js";
-import { MAILBOX, TASK_ZOMBIE, type TaskLayout, configLayout, nameTable, taskLayout } from "./layout.js";
+import { type BootedKernel, bootKernel, costTable } from "./boot.js";
+import { ConfigError, type MachineConfig } from "./config.js";
+import { Guest, type GuestFn, type GuestIdentity, type Op, type OpResult, type SavedGuest } from "./guests.js";
+import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
+import { sha256 } from "./sha256.js";
 import { type TraceEvent, decodeTrace } from "./trace.js";
-import {
-  KernelAbort,
-  type KernelExports,
-  type KernelSource,
-  compileKernel,
-  instantiateKernel,
-  readString,
-} from "./wasm.js";
+import { KernelAbort, type KernelExports, type KernelSource, compileKernel, instantiateKernel, readString } from "./wasm.js";
 
-const WASM_PAGE = 65536;
+const RUN_TIME = 0;
 const RUN_IDLE = 1;
 const RUN_GUEST = 2;
 /** Under this base the kernel takes an address in the task's operation buffer for a user pointer. */

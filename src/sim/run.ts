@@ -53,10 +53,11 @@ export async function kernelImage(bytes: Uint8Array): Promise<KernelImage> {
 
 /** The default length of a task's mapping, bytes. */
 export function defaultLength(workload: Workload, tasks: number, memoryBytes: number): number {
-  if (!workload.usesLength) return FULL_LENGTH;
+  if (workload.footprint === 0) return FULL_LENGTH;
+  const need = tasks * workload.footprint;
   let length = FULL_LENGTH;
-  while (length > 4096 && length * tasks > memoryBytes * 0.6) length /= 2;
-  if (length * tasks > memoryBytes * 0.9) throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
+  while (length > 4096 && length * need > memoryBytes * 0.6) length /= 2;
+  if (length * need > memoryBytes * 0.8) throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
   return length;
 }
 
@@ -134,18 +135,18 @@ export class Run {
     const phase: Phase = { ready: 0 };
     start(machine, this.workload, d, phase);
     const reason = machine.run({ stopWhen: () => phase.ready === d.tasks });
-    if (phase.ready !== d.tasks) throw new RunError(this.setupFailure(reason));
-    machine.run({ forNs: d.warmupNs });
+    if (phase.ready !== d.tasks) throw new RunError(this.failure(`the tasks did not reach their barrier (${reason})`));
+    if (machine.run({ forNs: d.warmupNs }) === "idle") throw new RunError(this.failure("every task waits: nothing can run"));
     machine.statsReset();
     this.startNs = machine.nowNs();
   }
 
-  private setupFailure(reason: string): string {
+  private failure(what: string): string {
     const oom = this.machine.stat("oom_kills");
     if (oom > 0) {
       return `out of memory: process ${this.machine.stat("oom_pid")} was killed at ${this.machine.stat("oom_rss_pages")} pages; raise --memory`;
     }
-    return `the tasks did not reach their barrier (${reason})\n${this.machine.inspect("tasks")}`;
+    return `${what}\n${this.machine.inspect("tasks")}`;
   }
 
   /** Simulated ns measured so far. */
@@ -158,7 +159,7 @@ export class Run {
     this.startHost = performance.now();
     const reason = this.machine.run({ forNs: ns });
     this.hostNs += (performance.now() - this.startHost) * 1e6;
-    if (reason === "idle") throw new RunError(`every task waits: nothing can run\n${this.machine.inspect("tasks")}`);
+    if (reason === "idle" || this.machine.stat("oom_kills") > 0) throw new RunError(this.failure("every task waits: nothing can run"));
   }
 
   /** What was measured. */

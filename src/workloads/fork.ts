@@ -8,7 +8,7 @@ export const fork1: Workload = {
   name: "fork1",
   summary: "fork, exit and wait",
   origin: "will-it-scale",
-  usesLength: false,
+  footprint: 0,
   *prepare() {
     return yield* sys.getpid();
   },

@@ -16,7 +16,7 @@ export const mixed: Workload = {
   name: "mixed",
   summary: "random loads and stores in a shared file, scratch memory, mprotect, a little work",
   origin: "Faultline",
-  usesLength: true,
+  footprint: 1,
   *prepare(task) {
     const fd = yield* ownFile(task, true);
     return must(yield* sys.mmap(0, task.lenBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), "mmap");

@@ -15,7 +15,7 @@ export const mmap1: Workload = {
   name: "mmap1",
   summary: "anonymous mmap and munmap",
   origin: "will-it-scale",
-  usesLength: false,
+  footprint: 0,
   *prepare() {
     return yield* sys.gettid();
   },
@@ -27,7 +27,7 @@ export const mmap2: Workload = {
   name: "mmap2",
   summary: "mmap and munmap of an own file",
   origin: "will-it-scale",
-  usesLength: false,
+  footprint: 0,
   prepare: (task) => ownFile(task, false),
   pass: (task, fd) => mapUnmap(task, MAP_SHARED, fd),
   iterations: mmapsOf,

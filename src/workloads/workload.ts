@@ -23,8 +23,8 @@ export interface Workload {
   summary: string;
   /** Where its meaning comes from. */
   origin: string;
-  /** True when every task needs `lenBytes` of page cache or anonymous memory of its own. */
-  usesLength: boolean;
+  /** Memory that a task needs, in multiples of `lenBytes`: 0 for a mapping that is never touched. */
+  footprint: number;
   /** Called once per task before the barrier; what it returns is handed to `pass`. */
   prepare(task: TaskContext): Call<number>;
   /** One round of the endless loop. */
