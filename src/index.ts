@@ -13,8 +13,8 @@ export {
   type RunOptions,
   type RunReason,
   type Snapshot,
-  sha256,
 } from "./host/machine.js";
+export { sha256 } from "./host/sha256.js";
 export { KernelPanic, type PanicContext } from "./host/panic.js";
 export type { TraceEvent } from "./host/trace.js";
 export { compileKernel, type KernelSource } from "./host/wasm.js";

@@ -14,12 +14,12 @@
  */
 import { type BootedKernel, bootKernel, costTable } from "./boot.js";
 import { ConfigError, type MachineConfig } from "./config.js";
-import { Guest, type GuestFn, type GuestIdentity, type Op, type OpResult, type SavedGuest } from "./guests.js";
+import { Guest, type GuestContext, type GuestFn, type Op, type OpResult, randomFrom } from "./guests.js";
 import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
 import { sha256 } from "./sha256.js";
 import { type TraceEvent, decodeTrace } from "./trace.js";
-import { KernelAbort, type KernelExports, type KernelSource, compileKernel, instantiateKernel, readString } from "./wasm.js";
+import { KernelAbort, type KernelExports, type KernelSource, compileKernel, readString } from "./wasm.js";
 
 const RUN_TIME = 0;
 const RUN_IDLE = 1;
@@ -83,6 +83,9 @@ export class GuestFailure extends Error {
 }
 
 export class Machine {
+  readonly kernel: KernelExports;
+  readonly memory: WebAssembly.Memory;
+  private readonly booted: BootedKernel;
   private readonly guests = new Map<number, Guest>();
   private readonly u32: Uint32Array;
   private readonly u8: Uint8Array;
@@ -96,10 +99,13 @@ export class Machine {
   command = "faultline run <workload> --seed <seed>";
 
   private constructor(
-    readonly kernel: KernelExports,
-    readonly memory: WebAssembly.Memory,
+    booted: BootedKernel,
     readonly config: MachineConfig,
   ) {
+    const { kernel, memory } = booted;
+    this.booted = booted;
+    this.kernel = kernel;
+    this.memory = memory;
     this.u32 = new Uint32Array(memory.buffer);
     this.u8 = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
@@ -121,61 +127,12 @@ export class Machine {
 
   /** As create, from a compiled module. */
   static createSync(module: WebAssembly.Module, config: MachineConfig = {}): Machine {
-    const numbers = kernelNumbers(config);
-    const pages = Machine.pagesFor(module, config);
-    let memory: WebAssembly.Memory;
-    try {
-      memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    } catch {
-      throw new ConfigError(`the host cannot give ${pages * WASM_PAGE} bytes of linear memory`);
-    }
-    const kernel = instantiateKernel(module, memory);
-    Machine.configure(kernel, memory, config, pages * WASM_PAGE);
-    const error = kernel.boot();
-    if (error !== 0) throw new ConfigError(`boot failed with errno ${-error}: memory is too small for ${numbers.cpus} CPUs`);
-    return new Machine(kernel, memory, config);
-  }
-
-  /** Wasm pages that a configuration needs, asked of the kernel on a scratch memory. */
-  private static pagesFor(module: WebAssembly.Module, config: MachineConfig): number {
-    const memory = new WebAssembly.Memory({ initial: 4 });
-    const kernel = instantiateKernel(module, memory);
-    Machine.configure(kernel, memory, config, 0);
-    const pages = Math.ceil(kernel.minimumBytes() / WASM_PAGE);
-    if (pages > 65536) throw new ConfigError("the machine needs more than the 4 GiB that a wasm memory can have");
-    return pages;
-  }
-
-  private static configure(kernel: KernelExports, memory: WebAssembly.Memory, config: MachineConfig, bytes: number): void {
-    const numbers = kernelNumbers(config);
-    kernel.configDefaults(bytes, numbers.frames, numbers.cpus);
-    const layout = configLayout(kernel, memory);
-    const view = new DataView(memory.buffer);
-    const base = kernel.configPtr();
-    for (const [field, value] of numbers.fields) {
-      const offset = layout.get(field);
-      if (offset === undefined) throw new Error(`the kernel has no BootConfig.${field}`);
-      view.setUint32(base + offset, value, true);
-    }
-    view.setBigUint64(base + (layout.get("seed") ?? 0), BigInt(numbers.seed), true);
-    Machine.setCosts(kernel, memory, config.costs ?? {});
-  }
-
-  private static setCosts(kernel: KernelExports, memory: WebAssembly.Memory, costs: Readonly<Record<string, number>>): void {
-    const names = nameTable(memory, kernel.costName);
-    const table = new Uint32Array(memory.buffer, kernel.costTablePtr(), kernel.costCount());
-    for (const [name, ns] of Object.entries(costs)) {
-      const id = names.indexOf(name);
-      if (id < 0) throw new ConfigError(`unknown cost "${name}"`);
-      if (!Number.isInteger(ns) || ns < 0 || ns > 1e9) throw new ConfigError(`cost ${name} is ${ns}; it must be 0 to 1e9 ns`);
-      table[id] = ns;
-    }
+    return new Machine(bootKernel(module, config), config);
   }
 
   /** The cost table in force, ns by name. */
   costs(): Record<string, number> {
-    const table = new Uint32Array(this.memory.buffer, this.kernel.costTablePtr(), this.kernel.costCount());
-    return Object.fromEntries(nameTable(this.memory, this.kernel.costName).map((name, id) => [name, table[id] ?? 0]));
+    return costTable(this.booted);
   }
 
   /** Starts a process whose one thread runs `fn`. Returns its pid. Throws when the kernel cannot (task table, memory). */
@@ -205,7 +162,7 @@ export class Machine {
     const limit = untilNs === Infinity ? 9.3e18 : untilNs;
     for (;;) {
       const reason = this.guard(() => this.kernel.run(limit));
-      if (reason !== RUN_GUEST) return reason === RUN_IDLE ? "idle" : reason === 0 ? "time" : "stop";
+      if (reason !== RUN_GUEST) return reason === RUN_IDLE ? "idle" : reason === RUN_TIME ? "time" : "stop";
       this.serve(this.kernel.guestTask());
       if (options.stopWhen?.() === true) return "stop";
     }
@@ -458,8 +415,3 @@ export class Machine {
   }
 }
 
-/** SHA-256 as lower-case hex. */
-export async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}

@@ -5,7 +5,8 @@
  */
 import { ConfigError, type MachineConfig } from "../host/config.js";
 import type { GuestContext, GuestFn } from "../host/guests.js";
-import { Machine, sha256 } from "../host/machine.js";
+import { Machine } from "../host/machine.js";
+import { sha256 } from "../host/sha256.js";
 import { barrier } from "../guest/mem.js";
 import { sys } from "../guest/sys.js";
 import { type Mode, type TaskContext, type Workload, workloadByName } from "../workloads/index.js";
