@@ -1,0 +1,49 @@
+/**
+ * `faultline calibrate` and `faultline costs`: the machine beside measured ones, and the table its times come from.
+ */
+import type { Command } from "commander";
+import { loadKernel } from "../../node.js";
+import { table } from "../../report/index.js";
+import { calibrate } from "../../sim/calibrate.js";
+import { defaultCosts } from "../options.js";
+import { columns, progressBar } from "../output.js";
+
+export function registerCalibrate(cli: Command): void {
+  cli
+    .command("calibrate")
+    .description("print the machine's scaling curves beside measured ones")
+    .option("--format <format>", "table or json", "table")
+    .action(calibrateCommand);
+}
+
+export function registerCosts(cli: Command): void {
+  cli.command("costs").description("print the cost table as JSON").action(costsCommand);
+}
+
+async function calibrateCommand(options: { format: string }): Promise<void> {
+  const kernel = await loadKernel();
+  const bar = progressBar(12);
+  const points = await calibrate(kernel, {}, (done) => bar.update(done));
+  bar.stop();
+  if (options.format === "json") {
+    process.stdout.write(`${JSON.stringify(points, undefined, 2)}\n`);
+    return;
+  }
+  const percent = (error: number): string => `${error >= 0 ? "+" : ""}${(error * 100).toFixed(0)} %`;
+  const rows = points.map((p) => [
+    p.workload,
+    p.mode,
+    String(p.tasks),
+    String(Math.round(p.measured)),
+    String(Math.round(p.simulated)),
+    percent(p.error),
+  ]);
+  const header = ["workload", "mode", "tasks", "measured faults/s", "simulated faults/s", "error"];
+  process.stdout.write(`${table(header, rows, columns())}\n\n`);
+  process.stdout.write("measured: will-it-scale on 144 cores, Linux 5.10 (linux-mm, 2021); simulated: default cost table, 4 sockets\n");
+}
+
+async function costsCommand(): Promise<void> {
+  process.stdout.write(`${JSON.stringify(defaultCosts(await loadKernel()), undefined, 2)}\n`);
+  process.stderr.write("costs of the emulated machine, ns of simulated time each; save, change, and pass with --costs\n");
+}
