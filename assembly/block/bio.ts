@@ -40,14 +40,12 @@ export const BIO_DONE: u32 = 4;
 /** 32 pages are Linux's default readahead window of 128 KiB. */
 export const BIO_MAX_VECS: u32 = 32;
 
-
 @unmanaged
 export class BioVec {
   /** Physical address of the first byte. */
   addr: u32;
   lenBytes: u32;
 }
-
 
 @unmanaged
 export class Bio {

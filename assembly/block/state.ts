@@ -38,7 +38,6 @@ export class DiskOpStats {
   errors: u64;
 }
 
-
 @unmanaged
 export class BlockState {
   /** prng of the bimodal model, 16 bytes. */

@@ -30,7 +30,6 @@ const LOG_MAX: u32 = 2048;
 /** What a host may ask for: 1 GiB of old data. */
 const LOG_LIMIT: u32 = 1 << 18;
 
-
 @unmanaged
 export class WriteLogEntry {
   seq: u64;

@@ -12,7 +12,9 @@ import {
   sysClose, sysDup, sysFallocate, sysFdatasync, sysFstat, sysFsync, sysFtruncate, sysGetdents64, sysLseek, sysMkdirat, sysOpenat,
   sysPread64, sysPwrite64, sysRead, sysRenameat2, sysUnlinkat, sysWrite,
 } from "../fs/syscalls";
-import { sysBrk, sysMadvise, sysMincore, sysMlock, sysMlockall, sysMmap, sysMprotect, sysMremap, sysMsync, sysMunlock, sysMunlockall, sysMunmap } from "./mm-syscalls";
+import {
+  sysBrk, sysMadvise, sysMincore, sysMlock, sysMlockall, sysMmap, sysMprotect, sysMremap, sysMsync, sysMunlock, sysMunlockall, sysMunmap,
+} from "./mm-syscalls";
 import { copyFromUser } from "../mm/uaccess";
 import { WAKE_SIGNAL, scheduleTimeout } from "../sched/core";
 import { SWITCH_BLOCK, SWITCH_YIELD, TASK_INTERRUPTIBLE, Task, currentTask, isNullTask, sched } from "../sched/state";

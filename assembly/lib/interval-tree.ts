@@ -106,7 +106,7 @@ export function itInsert(root: IntervalRoot, node: IntervalNode): void {
   node.subtreeLast = node.last;
   let parent: u32 = 0;
   let link = root.root;
-  let goLeft = false;
+  let goLeft: bool = false;
   while (link != 0) {
     parent = link;
     goLeft = isLess(node, at(link));

@@ -17,7 +17,9 @@ import { destroyDetached, munmapLocked } from "./mmap";
 import { MmStruct } from "./mm-struct";
 import { POPULATE_AS_MAPPED, populateRange } from "./gup";
 import { VM_LOCKED, VmArea, isNullVma } from "./vma";
-import { findVmaIntersection, unmappedArea, vmaCreate, vmaInsert, vmaMergeAround, vmaNext, vmaRemove, vmaDestroy, vmaResize } from "./vma-ops";
+import {
+  findVmaIntersection, unmappedArea, vmaCreate, vmaInsert, vmaMergeAround, vmaNext, vmaRemove, vmaDestroy, vmaResize,
+} from "./vma-ops";
 import { movePageTables } from "./zap";
 
 function pageAlign(lenBytes: u64): u64 {

@@ -4,7 +4,8 @@
  *     0 flags | 4 refcount | 8 mapping | 12 index | 16 mapcount | 20 priv | 24 lru.next | 28 lru.prev
  *     32 line busy until (8) | 40 owner, socket | 44 last transfer | 48 generation | 52 memcg | 56 prepared end (8)
  *
- *     flags:  31 WAITERS | ... | 9 MLOCKED | 8 SWAPBACKED | 7 ACTIVE | 6 REFERENCED | 5 LRU | 4 ERROR | 3 WRITEBACK | 2 UPTODATE | 1 DIRTY | 0 LOCKED
+ *     flags:  31 WAITERS | ... | 9 MLOCKED | 8 SWAPBACKED | 7 ACTIVE | 6 REFERENCED | 5 LRU
+ *             4 ERROR | 3 WRITEBACK | 2 UPTODATE | 1 DIRTY | 0 LOCKED
  *
  * Interface: Page, PG_*, pfnToPage, pageToPfn, pageAddress, getPage, pageTouch, lockPage, trylockPage, unlockPage,
  *            waitOnPageLocked, waitOnPageWriteback, checkPage. putPage lives in page-alloc.ts.

@@ -84,7 +84,7 @@ function scanOne(): bool {
   chargeCost(C_LRU_SCAN);
   getPage(page);
   lruMove(page, false);
-  let dropped = false;
+  let dropped: bool = false;
   if (trylockPage(page)) {
     dropped = tryDrop(page);
     unlockPage(page);

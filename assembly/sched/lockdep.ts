@@ -190,7 +190,8 @@ function findHeld(task: Task, lock: usize): u32 {
 
 function dropHeld(task: Task, at: u32): void {
   const last = task.heldCount - 1;
-  if (at != last) memory.copy(changetype<usize>(heldAt(task, at)), changetype<usize>(heldAt(task, at + 1)), (last - at) * offsetof<HeldLock>());
+  const lenBytes = (last - at) * offsetof<HeldLock>();
+  if (at != last) memory.copy(changetype<usize>(heldAt(task, at)), changetype<usize>(heldAt(task, at + 1)), lenBytes);
   task.heldCount = last;
 }
 

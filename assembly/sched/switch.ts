@@ -16,12 +16,16 @@
  */
 import { SchedState, Task, currentTask, sched } from "./state";
 
+// @ts-ignore: decorator
 @external("asyncify", "start_unwind")
 declare function asyncifyStartUnwind(area: usize): void;
+// @ts-ignore: decorator
 @external("asyncify", "stop_unwind")
 declare function asyncifyStopUnwind(): void;
+// @ts-ignore: decorator
 @external("asyncify", "start_rewind")
 declare function asyncifyStartRewind(area: usize): void;
+// @ts-ignore: decorator
 @external("asyncify", "stop_rewind")
 declare function asyncifyStopRewind(): void;
 

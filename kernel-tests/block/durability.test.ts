@@ -186,7 +186,7 @@ describe("fault injection", () => {
     expect(m.image()[16 * SECTOR + 2 * PAGE - 1]).toBe(2);
     const crash = crashImage(m.disk(), () => 0xff);
     const sectors = Array.from({ length: 16 }, (_, s) => crash[(16 + s) * SECTOR]);
-    expect(sectors).toEqual([...Array(11).fill(2), ...Array(5).fill(0)]);
+    expect(sectors).toEqual([...new Array<number>(11).fill(2), ...new Array<number>(5).fill(0)]);
     expect(crash[7 * SECTOR]).toBe(1);
     m.submit(FLUSH, 0, 0);
     m.run();

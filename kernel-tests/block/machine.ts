@@ -98,7 +98,7 @@ export class DiskMachine {
   constructor(options: BootOptions = {}) {
     const loaded = loadHarness();
     this.memory = loaded.memory;
-    this.x = loaded.exports as unknown as Record<string, (...args: number[]) => number>;
+    this.x = loaded.exports;
     this.setModel({ ...PLAIN, ...options.model });
     const limit = options.limitBytes ?? this.memory.buffer.byteLength;
     const { cpus = 1, blocks = 64, seed = 1, policy = 0, costs = false } = options;
@@ -223,7 +223,7 @@ export class DiskMachine {
 
   disk(): DiskRegions {
     return {
-      memory: this.memory.buffer as ArrayBuffer,
+      memory: this.memory.buffer,
       image: this.call("blkImage"),
       imageBytes: this.call("blkImageBytes"),
       logHeads: this.call("blkLogHeads"),

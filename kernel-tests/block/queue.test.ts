@@ -148,11 +148,7 @@ describe("submitBioWait", () => {
   it("blocks the task until the disk is done", () => {
     const m = new DiskMachine();
     m.frame(3).fill(0x77);
-    m.task(0, [
-      { op: WRITE, sector: 8, frame: 3, len: PAGE },
-      { op: FLUSH },
-      { op: READ, sector: 8, frame: 4, len: PAGE },
-    ]);
+    m.task(0, [{ op: WRITE, sector: 8, frame: 3, len: PAGE }, { op: FLUSH }, { op: READ, sector: 8, frame: 4, len: PAGE }]);
     m.run();
     expect(m.steps(0, 3)).toEqual([
       { status: 0, timeNs: 2000 },

@@ -40,7 +40,8 @@ function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`${pc.red("faultline:")} ${message}\n`);
   if (error instanceof UsageError || error instanceof ConfigError) return 2;
-  if (!(error instanceof RunError) && process.env["FAULTLINE_DEBUG"] && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
+  const debug = process.env.FAULTLINE_DEBUG !== undefined && !(error instanceof RunError);
+  if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
   return 1;
 }
 

@@ -11,7 +11,7 @@ import cliProgress from "cli-progress";
 
 /** Width that tables may take. */
 export function columns(): number {
-  const fromEnvironment = Number(process.env["COLUMNS"]);
+  const fromEnvironment = Number(process.env.COLUMNS);
   if (Number.isInteger(fromEnvironment) && fromEnvironment > 0) return fromEnvironment;
   return process.stdout.isTTY ? process.stdout.columns : 160;
 }
@@ -29,7 +29,7 @@ export function progressBar(total: number): { update: (done: number) => void; st
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     format: "{bar} {value}/{total} runs, {eta} s left",
-    barsize: Math.max(8, Math.min(30, (process.stderr.columns ?? 80) - 40)),
+    barsize: Math.max(8, Math.min(30, process.stderr.columns - 40)),
     clearOnComplete: true,
   });
   bar.start(total, 0);

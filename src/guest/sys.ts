@@ -49,7 +49,6 @@ function* call(nr: number, ...args: Word[]): Call {
   return (yield { nr, args }).ret;
 }
 
-
 function cString(text: string): Uint8Array {
   return encoder.encode(`${text}\0`);
 }

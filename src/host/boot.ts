@@ -79,7 +79,9 @@ function setCosts(kernel: KernelExports, memory: WebAssembly.Memory, costs: Read
   for (const [name, ns] of Object.entries(costs)) {
     const id = names.indexOf(name);
     if (id < 0) throw new ConfigError(`unknown cost "${name}"; the costs are ${names.join(", ")}`);
-    if (!Number.isInteger(ns) || ns < 0 || ns > 1e9) throw new ConfigError(`cost ${name} is ${ns}; it must be a whole number of ns, 0 to 1e9`);
+    if (!Number.isInteger(ns) || ns < 0 || ns > 1e9) {
+      throw new ConfigError(`cost ${name} is ${ns}; it must be a whole number of ns, 0 to 1e9`);
+    }
     table[id] = ns;
   }
 }

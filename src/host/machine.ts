@@ -414,4 +414,3 @@ export class Machine {
     return this.u8.subarray(at, at + this.kernel.blockImageBytes());
   }
 }
-

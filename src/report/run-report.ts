@@ -6,7 +6,7 @@ import { byTasks, summarize } from "../sim/sweep.js";
 import { formatBytes, formatCount, formatNs, table } from "./format.js";
 
 function mmapSemWait(result: RunResult, mode: "read" | "write"): number {
-  return result.simulated.locks["mmap_sem"]?.[mode].wait_ns ?? 0;
+  return result.simulated.locks.mmap_sem?.[mode].wait_ns ?? 0;
 }
 
 /** One line a number of tasks: medians over the seeds, with the 95 % interval when there are several. */

@@ -25,7 +25,10 @@ export function scalingSvg(points: readonly ScalingPoint[], title: string): stri
     y: { label: "faults/s, simulated", tickFormat: "s", zero: true },
     marks: [
       Plot.lineY(points as ScalingPoint[], { x: "tasks", y: "perSecond", stroke: "series", marker: "circle" }),
-      Plot.text(points as ScalingPoint[], Plot.selectLast({ x: "tasks", y: "perSecond", z: "series", text: "series", dx: -6, dy: -10, textAnchor: "end" })),
+      Plot.text(
+        points as ScalingPoint[],
+        Plot.selectLast({ x: "tasks", y: "perSecond", z: "series", text: "series", dx: -6, dy: -10, textAnchor: "end" }),
+      ),
     ],
   });
   const svg = plot.tagName.toLowerCase() === "svg" ? plot : plot.querySelector("svg");

@@ -20,7 +20,19 @@ function scaled(text: string, what: string, units: Readonly<Record<string, numbe
   return Math.round(value);
 }
 
-const SIZE_UNITS = { "": 1, B: 1, K: 1024, KiB: 1024, M: 1024 ** 2, MiB: 1024 ** 2, G: 1024 ** 3, GiB: 1024 ** 3, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+const SIZE_UNITS = {
+  "": 1,
+  B: 1,
+  K: 1024,
+  KiB: 1024,
+  M: 1024 ** 2,
+  MiB: 1024 ** 2,
+  G: 1024 ** 3,
+  GiB: 1024 ** 3,
+  k: 1024,
+  m: 1024 ** 2,
+  g: 1024 ** 3,
+};
 const TIME_UNITS = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
 
 /** Bytes: "256M", "64KiB", "4096". Units are powers of 1024. */

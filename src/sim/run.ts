@@ -4,7 +4,7 @@
  *   boot -> every task prepares (files, page cache) -> barrier -> warm-up -> counters to zero -> measured time -> result
  */
 import { ConfigError, type MachineConfig } from "../host/config.js";
-import type { GuestContext, GuestFn } from "../host/guests.js";
+import type { GuestFn } from "../host/guests.js";
 import { Machine } from "../host/machine.js";
 import { sha256 } from "../host/sha256.js";
 import { barrier } from "../guest/mem.js";
@@ -79,7 +79,7 @@ function taskBody(workload: Workload, task: TaskContext, phase: Phase, pinCpu: n
 
 /** The leader of a threaded run: makes the threads, then sleeps out of the way. */
 function leader(bodies: GuestFn[]): GuestFn {
-  return function* (_ctx: GuestContext) {
+  return function* () {
     for (const body of bodies) yield* sys.thread(body);
     for (;;) yield* sys.nanosleep(1e18);
   };
@@ -145,7 +145,8 @@ export class Run {
   private failure(what: string): string {
     const oom = this.machine.stat("oom_kills");
     if (oom > 0) {
-      return `out of memory: process ${this.machine.stat("oom_pid")} was killed at ${this.machine.stat("oom_rss_pages")} pages; raise --memory`;
+      const [pid, pages] = [this.machine.stat("oom_pid"), this.machine.stat("oom_rss_pages")];
+      return `out of memory: process ${pid} was killed at ${pages} pages; raise --memory`;
     }
     return `${what}\n${this.machine.inspect("tasks")}`;
   }

@@ -26,7 +26,7 @@ export interface Workload {
   /** Memory that a task needs, in multiples of `lenBytes`: 0 for a mapping that is never touched. */
   footprint: number;
   /** Called once per task before the barrier; what it returns is handed to `pass`. */
-  prepare(task: TaskContext): Call<number>;
+  prepare(task: TaskContext): Call;
   /** One round of the endless loop. */
   pass(task: TaskContext, prepared: number): Call<unknown>;
   /** Iterations since statsReset, as will-it-scale counts them. */
