@@ -13,7 +13,7 @@
 import { ListHead, listAddTail, listDelInit, listInit } from "../lib/list";
 import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { bootAlloc } from "../memlayout";
-import { Inode, iget, isDirectory } from "./inode";
+import { Inode, ihold, isDirectory } from "./inode";
 import { CACHE_DENTRY, CACHE_DENTRY_LONG, fsState } from "./state";
 
 const HASH_BUCKETS: u32 = 256;
@@ -103,7 +103,7 @@ function hashOut(dentry: Dentry): void {
 /** The name comes to be: parent/name is this inode. Takes a link and a reference of the inode. */
 export function dentryLink(parent: Dentry, dentry: Dentry, inode: Inode): void {
   assert(isDirectory(parent.inode), "a parent is a directory");
-  iget(inode);
+  ihold(inode);
   inode.nlink++;
   if (isDirectory(inode)) {
     inode.nlink++;

@@ -11,7 +11,7 @@ import { LC_F_POS_LOCK } from "../sched/lock-class";
 import { Mutex, mutexInit } from "../sched/mutex";
 import { C_FILE_OPEN, chargeCost } from "../sched/cost";
 import { File, putFile } from "../mm/address-space";
-import { Inode, iget, iput } from "./inode";
+import { Inode, ihold, iput } from "./inode";
 import { CACHE_FILE, fsState } from "./state";
 
 export const O_RDONLY: u32 = 0;
@@ -50,7 +50,7 @@ export function fileOpen(inode: Inode, flags: u32): VfsFile {
   if (changetype<usize>(file) == 0) return file;
   assert(offsetof<Mutex>() <= 40, "a Mutex fits its space");
   chargeCost(C_FILE_OPEN);
-  iget(inode);
+  ihold(inode);
   file.refcount = 1;
   file.inode = changetype<usize>(inode);
   file.mapping = inode.mapping;
@@ -58,6 +58,7 @@ export function fileOpen(inode: Inode, flags: u32): VfsFile {
   file.flags = flags;
   file.raPrev = u32.MAX_VALUE;
   mutexInit(file.posLock, LC_F_POS_LOCK);
+  inode.sb.nrFiles++;
   fsState().nrFiles++;
   return file;
 }
@@ -72,7 +73,10 @@ export function filePutFinal(at: usize): void {
   file.refcount = 0;
   fsState().nrFiles--;
   kmemCacheFree(fsState().cache(CACHE_FILE), at);
+  // Unmount must not overtake an eviction that sleeps.
+  const sb = inode.sb;
   iput(inode);
+  sb.nrFiles--;
 }
 
 export function fput(file: VfsFile): void {

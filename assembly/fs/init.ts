@@ -7,6 +7,7 @@
  * Why not mount from the host: an empty ramfs at / is what every machine starts from; others mount on directories.
  */
 import { EINVAL, ENOMEM } from "../lib/errno";
+import { listInit } from "../lib/list";
 import { kmemCacheInit } from "../lib/slab";
 import { bootAlloc } from "../memlayout";
 import { LC_S_VFS_RENAME } from "../sched/lock-class";
@@ -15,9 +16,11 @@ import { mmState } from "../mm/state";
 import { DENTRY_BYTES, DENTRY_LONG_BYTES, Dentry, dentryAlloc, dentryInit, dentryLink, isNullDentry } from "./dentry";
 import { FILES_BYTES } from "./fdtable";
 import { VfsFile, filePutFinal } from "./file";
-import { INODE_BYTES, S_IFDIR, SuperBlock, inodeAlloc, iput, isNullInode } from "./inode";
+import { INODE_BYTES, S_IFDIR, inodeAlloc, inodeHashInit, iput, isNullInode } from "./inode";
+import { filesystemsInit } from "./mount";
 import { LOOKUP_BYTES } from "./namei";
 import { ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
+import { SuperBlock } from "./super";
 import { CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_FILES, CACHE_INODE, CACHE_SUPER, fsState } from "./state";
 
 /** Cache names for reports: 16 and up are the fs room's. */
@@ -34,7 +37,8 @@ export function fsInit(): i32 {
   kmemCacheInit(fs.cache(CACHE_SUPER), offsetof<SuperBlock>(), NAME_BASE + 5);
   fs.path = bootAlloc(LOOKUP_BYTES * 2, 16);
   mutexInit(fs.namespaceMutex, LC_S_VFS_RENAME);
-  if (fs.path == 0 || !dentryInit()) return -ENOMEM;
+  listInit(fs.superList);
+  if (fs.path == 0 || !dentryInit() || !inodeHashInit() || !filesystemsInit()) return -ENOMEM;
   const sb = ramfsMount();
   if (changetype<usize>(sb) == 0) return -ENOMEM;
   fs.shmemSuper = changetype<usize>(sb);

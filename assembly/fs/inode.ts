@@ -1,88 +1,41 @@
 /*
- * Inodes and super blocks, and the tables of operations a filesystem fills.
+ * Inodes in memory, and the hash by which a filesystem on a disk finds the one inode of a number.
  *
- * Interface: Inode, InodeOperations, FileOperations, SuperBlock, SuperOperations, inodeAlloc, iget, iput, iSizeWrite, superAlloc.
+ *     inodeAlloc --insertInodeHash (on a disk)--> in use --last iput--> pages dropped, unhashed --evict--> freed
+ *
+ * Interface: Inode, S_I*, inodeAlloc, ihold, iput, ilookup, insertInodeHash, iSizeWrite, currentTimeNs, touchTimes, inodeOfMapping.
+ *            The tables of operations are in operations.ts, super blocks in super.ts.
  * Invariants:
- *   [ino-1] refcount counts dentries, open files and callers; at zero with nlink zero the inode is evicted.
+ *   [ino-1] refcount counts dentries, open files and callers; at zero the inode is evicted. A dentry keeps a named inode.
  *   [ino-2] i_size is mapping.sizeBytes, written by iSizeWrite under i_rwsem for writing.
- * Locks: i_rwsem (directories: class i_rwsem/dir): write for changes of content or entries.
- * Why not call a filesystem by name: one operations table a type; opting into anything is one line in it.
+ *   [ino-3] the hash holds at most one inode of a (super, tree, ino); an inode without a name is not in it.
+ *   [ino-4] an inode that is evicted with nlink != 0 is clean: unmount syncs first.
+ * Locks: i_rwsem (directories: class i_rwsem/dir): write for changes of content or entries. The hash: none, each call is one
+ * emulated step.
+ * Why not a cache of unused inodes: dentries are the cache; what they hold is what is kept.
  */
 import { KmemCache, kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
-import { ListHead, listInit } from "../lib/list";
-import { LC_DIR_I_RWSEM, LC_I_RWSEM, LC_SB_INTERNAL, LC_SB_PAGEFAULTS, LC_SB_WRITERS } from "../sched/lock-class";
-import { PercpuRwsem, percpuRwsemInit } from "../sched/percpu-rwsem";
+import { ListHead, listAddTail, listDelInit, listInit } from "../lib/list";
+import { bootAlloc } from "../memlayout";
+import { LC_DIR_I_RWSEM, LC_I_RWSEM } from "../sched/lock-class";
 import { RwSemaphore, rwsemInit } from "../sched/rwsem";
 import { nowNs } from "../sched/state";
-import { AddressSpace, AddressSpaceOperations, VmOperations, addressSpaceInit } from "../mm/address-space";
+import { AddressSpace, addressSpaceInit } from "../mm/address-space";
 import { truncateAllPages } from "../mm/truncate";
-import { VfsFile } from "./file";
-import { CACHE_INODE, CACHE_SUPER, fsState } from "./state";
+import { SuperBlock } from "./super";
+import { CACHE_INODE, fsState } from "./state";
 
 export const S_IFMT: u32 = 0xf000;
 export const S_IFDIR: u32 = 0x4000;
 export const S_IFREG: u32 = 0x8000;
-export const S_IFBLK: u32 = 0x6000;
+export const S_IFLNK: u32 = 0xa000;
 /** Inode.flags: the file may not be written or mapped for writing. */
 export const S_SWAPFILE: u32 = 1;
 
-@unmanaged
-export class InodeOperations {
-  /** New inode for a directory entry: (dir, mode) => inode or null with -errno in SuperBlock.error. */
-  create: (dir: Inode, mode: u32) => Inode;
-  /** The last link and the last user are gone: free what the file has. Pages are gone already. */
-  evict: (inode: Inode) => void;
-  /** i_size is to become sizeBytes; the caller holds i_rwsem. Returns 0 or -errno. */
-  setSize: (inode: Inode, sizeBytes: u64) => i32;
-  /** fallocate(2): mode, offset, length; the caller holds i_rwsem. */
-  fallocate: (inode: Inode, mode: u32, offset: u64, lenBytes: u64) => i32;
-}
-
-@unmanaged
-export class FileOperations {
-  read: (file: VfsFile, user: u64, count: u32, pos: u64) => i64;
-  write: (file: VfsFile, user: u64, count: u32, pos: u64) => i64;
-  fsync: (file: VfsFile, dataOnly: u32) => i32;
-  /** The last reference to the open file goes. */
-  release: (file: VfsFile) => void;
-}
-
-@unmanaged
-export class SuperOperations {
-  syncFs: (sb: SuperBlock) => i32;
-}
-
-@unmanaged
-export class SuperBlock {
-  /** Freeze protection: writers, page faults, internal; 48 bytes each. */
-  writers0: u64; writers1: u64; writers2: u64; writers3: u64; writers4: u64; writers5: u64;
-  faults0: u64; faults1: u64; faults2: u64; faults3: u64; faults4: u64; faults5: u64;
-  internal0: u64; internal1: u64; internal2: u64; internal3: u64; internal4: u64; internal5: u64;
-  maxBytes: u64;
-  inodeOps: InodeOperations;
-  fileOps: FileOperations;
-  aops: AddressSpaceOperations;
-  vmOps: VmOperations;
-  superOps: SuperOperations;
-  /** Flags that every mapping of this filesystem starts with (AS_*). */
-  mappingFlags: u32;
-  blockSize: u32;
-  nrInodes: u32;
-  magic: u32;
-  /** Pages the filesystem may hold (0: as many as there are). */
-  maxPages: u32;
-  error: i32;
-
-  get writers(): PercpuRwsem {
-    return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("writers0"));
-  }
-  get pagefaults(): PercpuRwsem {
-    return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("faults0"));
-  }
-  get internal(): PercpuRwsem {
-    return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("internal0"));
-  }
-}
+const INODE_BUCKETS_SHIFT: u32 = 8;
+const INODE_BUCKETS: u32 = 1 << INODE_BUCKETS_SHIFT;
+/** HZ=250, Debian's. */
+const TICK_NS: u64 = 4_000_000;
 
 @unmanaged
 export class Inode {
@@ -91,6 +44,8 @@ export class Inode {
   mtimeNs: u64;
   ctimeNs: u64;
   sb: SuperBlock;
+  /** With `ino` the inode's name in its super block; a filesystem with one tree of inodes leaves it 0. */
+  tree: u32;
   ino: u32;
   mode: u32;
   nlink: u32;
@@ -105,10 +60,18 @@ export class Inode {
   childPrev: u32;
   /** The dentry of a directory, for "..". */
   dentry: usize;
+  hashNext: u32;
+  hashed: u32;
+  /** Link in SuperBlock.inodes. */
+  sbNext: u32;
+  sbPrev: u32;
   pad: u32;
 
   get rwsem(): RwSemaphore {
     return changetype<RwSemaphore>(changetype<usize>(this));
+  }
+  get sbLink(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<Inode>("sbNext"));
   }
   get children(): ListHead {
     return changetype<ListHead>(changetype<usize>(this) + offsetof<Inode>("childNext"));
@@ -135,23 +98,25 @@ function cacheOf(index: u32): KmemCache {
   return fsState().cache(index);
 }
 
-/** A super block with empty tables; the filesystem fills them. Null on ENOMEM. */
-export function superAlloc(): SuperBlock {
-  const sb = changetype<SuperBlock>(kmemCacheAlloc(cacheOf(CACHE_SUPER)));
-  if (changetype<usize>(sb) == 0) return sb;
-  assert(offsetof<PercpuRwsem>() <= 48, "a PercpuRwsem fits its space");
-  percpuRwsemInit(sb.writers, LC_SB_WRITERS);
-  percpuRwsemInit(sb.pagefaults, LC_SB_PAGEFAULTS);
-  percpuRwsemInit(sb.internal, LC_SB_INTERNAL);
-  sb.blockSize = 4096;
-  // The last byte that a page offset of 32 bits reaches.
-  sb.maxBytes = (<u64>u32.MAX_VALUE) << 12;
-  fsState().supers++;
-  return sb;
+export function isSymlink(inode: Inode): bool {
+  return (inode.mode & S_IFMT) == S_IFLNK;
 }
 
-/** A new inode with one reference and nlink 0. Null on ENOMEM. */
-export function inodeAlloc(sb: SuperBlock, mode: u32): Inode {
+export function isRegular(inode: Inode): bool {
+  return (inode.mode & S_IFMT) == S_IFREG;
+}
+
+export function inodeOfSbLink(link: usize): Inode {
+  return changetype<Inode>(link - offsetof<Inode>("sbNext"));
+}
+
+export function inodeHashInit(): bool {
+  fsState().inodeHash = bootAlloc(INODE_BUCKETS * 4, 8);
+  return fsState().inodeHash != 0;
+}
+
+/** A new inode with one reference, nlink 0, in no hash; ino 0 takes the next of the machine's. Null on ENOMEM. Does not block. */
+export function inodeAlloc(sb: SuperBlock, mode: u32, ino: u32 = 0): Inode {
   const inode = changetype<Inode>(kmemCacheAlloc(cacheOf(CACHE_INODE)));
   if (isNullInode(inode)) return inode;
   assert(offsetof<RwSemaphore>() <= 48, "a RwSemaphore fits its space");
@@ -160,39 +125,100 @@ export function inodeAlloc(sb: SuperBlock, mode: u32): Inode {
   listInit(inode.children);
   inode.sb = sb;
   inode.mode = mode;
-  inode.ino = ++fsState().nextIno;
+  inode.ino = ino != 0 ? ino : ++fsState().nextIno;
   inode.refcount = 1;
-  inode.atimeNs = nowNs();
-  inode.mtimeNs = nowNs();
-  inode.ctimeNs = nowNs();
+  const now = currentTimeNs();
+  inode.atimeNs = now;
+  inode.mtimeNs = now;
+  inode.ctimeNs = now;
   addressSpaceInit(inode.mapping, changetype<usize>(inode), sb.aops);
   inode.mapping.flags = sb.mappingFlags;
+  listAddTail(inode.sbLink, sb.inodes);
   sb.nrInodes++;
   fsState().nrInodes++;
   return inode;
 }
 
-export function iget(inode: Inode): void {
+/** One more reference. */
+export function ihold(inode: Inode): void {
   assert(inode.refcount != 0, "[ino-1] an inode in use is referenced");
   inode.refcount++;
 }
 
-/** Drops a reference; the last one of an unlinked inode evicts it, which may sleep. */
+/** Drops a reference; the last one evicts the inode, which may sleep. */
 export function iput(inode: Inode): void {
   assert(inode.refcount != 0, "[ino-1] an inode is given up as often as taken");
-  if (--inode.refcount != 0 || inode.nlink != 0) return;
+  if (--inode.refcount != 0) return;
+  unhash(inode);
+  if (inode.nlink != 0) assert(inode.mapping.nrDirty == 0, "[ino-4] a named inode is evicted clean");
   truncateAllPages(inode.mapping);
-  const f = inode.sb.inodeOps.evict;
+  const sb = inode.sb;
+  const f = sb.inodeOps.evict;
   if (changetype<usize>(f) != 0) f(inode);
-  inode.sb.nrInodes--;
+  listDelInit(inode.sbLink);
+  sb.nrInodes--;
   fsState().nrInodes--;
   kmemCacheFree(cacheOf(CACHE_INODE), changetype<usize>(inode));
+}
+
+function bucketOf(sb: SuperBlock, tree: u32, ino: u32): usize {
+  const hash = ((<u32>changetype<usize>(sb) >> 4) ^ ino ^ (tree << 7)) * 0x9e37_79b1;
+  return fsState().inodeHash + ((hash >> (32 - INODE_BUCKETS_SHIFT)) << 2);
+}
+
+/** The inode of that number if it is in memory, with a new reference, or null. Does not block. */
+export function ilookup(sb: SuperBlock, tree: u32, ino: u32): Inode {
+  let link = load<u32>(bucketOf(sb, tree, ino));
+  while (link != 0) {
+    const inode = changetype<Inode>(<usize>link);
+    if (inode.ino == ino && inode.tree == tree && changetype<usize>(inode.sb) == changetype<usize>(sb)) {
+      ihold(inode);
+      return inode;
+    }
+    link = inode.hashNext;
+  }
+  return changetype<Inode>(0);
+}
+
+/**
+ * From now on ilookup finds the inode. Preconditions: ino, tree and all that a finder looks at are set; ilookup was null in the
+ * same emulated step (nothing blocked since).
+ */
+export function insertInodeHash(inode: Inode): void {
+  assert(inode.hashed == 0, "[ino-3] an inode is hashed once");
+  const bucket = bucketOf(inode.sb, inode.tree, inode.ino);
+  inode.hashNext = load<u32>(bucket);
+  inode.hashed = 1;
+  store<u32>(bucket, <u32>changetype<usize>(inode));
+}
+
+function unhash(inode: Inode): void {
+  if (inode.hashed == 0) return;
+  let slot = bucketOf(inode.sb, inode.tree, inode.ino);
+  while (load<u32>(slot) != <u32>changetype<usize>(inode)) {
+    assert(load<u32>(slot) != 0, "[ino-3] a hashed inode is in its bucket");
+    slot = <usize>load<u32>(slot) + offsetof<Inode>("hashNext");
+  }
+  store<u32>(slot, inode.hashNext);
+  inode.hashed = 0;
 }
 
 /** The only writer of i_size. Preconditions: i_rwsem held for writing. */
 export function iSizeWrite(inode: Inode, sizeBytes: u64): void {
   assert(sizeBytes <= inode.sb.maxBytes, "[ino-2] i_size is within the filesystem's limit");
   inode.mapping.sizeBytes = sizeBytes;
+}
+
+/** What a file's times are set to: the clock at its last tick (Linux's current_time, HZ=250). */
+export function currentTimeNs(): u64 {
+  return nowNs() / TICK_NS * TICK_NS;
+}
+
+/** mtime and ctime are now. */
+export function touchTimes(inode: Inode): void {
+  const now = currentTimeNs();
+  inode.mtimeNs = now;
+  inode.ctimeNs = now;
 }
 
 export function inodeOfMapping(mapping: AddressSpace): Inode {

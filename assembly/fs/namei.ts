@@ -10,7 +10,7 @@
  * Why not RCU walks and dentry references: names are off the fault path; one mutex makes every walk a plain walk.
  * Why not cwd and symlinks: scripted guests use absolute paths; the walk has the place where both go.
  */
-import { EBUSY, EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, ENOTEMPTY, EXDEV } from "../lib/errno";
+import { EBUSY, EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, ENOTEMPTY, EXDEV, isErr, ptrErr } from "../lib/errno";
 import { ListHead } from "../lib/list";
 import { NAME_MAX, PATH_MAX } from "../config";
 import { C_PATH_COMPONENT, chargeCost } from "../sched/cost";
@@ -110,11 +110,10 @@ export function nameCreate(lookup: Lookup, mode: u32): i32 {
 function createLocked(parent: Dentry, dentry: Dentry, mode: u32): i32 {
   if (parent.linked == 0 && changetype<usize>(parent) != changetype<usize>(rootDentry()) && !isNullDentry(parent.parent)) return -ENOENT;
   if (!isNullDentry(dentryLookup(parent, dentry.name, dentry.nameLength))) return -EEXIST;
-  const sb = parent.inode.sb;
-  const f = sb.inodeOps.create;
-  sb.error = -ENOMEM;
-  const inode = f(parent.inode, mode);
-  if (isNullInode(inode)) return sb.error;
+  const f = parent.inode.sb.inodeOps.create;
+  const made = f(parent.inode, dentry.name, dentry.nameLength, mode);
+  if (isErr(made)) return ptrErr(made);
+  const inode = changetype<Inode>(made);
   dentryLink(parent, dentry, inode);
   parent.inode.mtimeNs = nowNs();
   parent.inode.ctimeNs = nowNs();

@@ -7,6 +7,7 @@
  * Why not per-filesystem caches of everything: inodes and dentries of all filesystems have one shape.
  */
 import { FS_STATE } from "../memlayout";
+import { ListHead } from "../lib/list";
 import { KmemCache } from "../lib/slab";
 import { Mutex } from "../sched/mutex";
 
@@ -30,12 +31,24 @@ export class FsState {
   nrFilesStructs: u32;
   nextIno: u32;
   supers: u32;
+  nextDev: u32;
+  /** Buckets of the inode hash (inode.ts), types of filesystems (mount.ts). */
+  inodeHash: usize;
+  types: usize;
+  nrTypes: u32;
+  superNext: u32;
+  superPrev: u32;
   shmemSuper: usize;
   /** The namespace mutex (fs/namei.ts). */
   ns0: u64; ns1: u64; ns2: u64; ns3: u64; ns4: u64;
 
   get namespaceMutex(): Mutex {
     return changetype<Mutex>(changetype<usize>(this) + offsetof<FsState>("ns0"));
+  }
+
+  /** Every super block (SuperBlock.superLink). */
+  get superList(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<FsState>("superNext"));
   }
 
   cache(index: u32): KmemCache {

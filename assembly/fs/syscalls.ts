@@ -20,7 +20,7 @@ import { O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_TRUNC, O_WRONLY, V
 import { Inode, S_IFREG, isDirectory } from "./inode";
 import { directoryMode, lookupAt, nameCreate, nameRename, nameUnlink, nthChild, pathLookup } from "./namei";
 import { isNullDentry } from "./dentry";
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "./ramfs/ramfs";
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "./operations";
 import { fsState } from "./state";
 
 const AT_REMOVEDIR: u32 = 0x200;
@@ -215,7 +215,7 @@ function syncFile(fd: u64, dataOnly: u32): i64 {
   const file = fdHold(fd);
   if (isNull(file)) return -EBADF;
   const f = file.host.sb.fileOps.fsync;
-  const error = changetype<usize>(f) != 0 ? f(file, dataOnly) : syncFileRange(file, 0, u32.MAX_VALUE);
+  const error = changetype<usize>(f) != 0 ? f(file, 0, u64.MAX_VALUE, dataOnly) : syncFileRange(file, 0, u32.MAX_VALUE);
   putFile(file);
   return error;
 }

@@ -1,7 +1,7 @@
 /*
  * Linux's errno values (asm-generic, which riscv64 uses).
  *
- * Interface: E*. Results carry them negated: -ENOMEM.
+ * Interface: E*, negated in results: -ENOMEM; errPtr, isErr, ptrErr for results that are addresses.
  * Invariants: none.
  * Locks: none.
  * Why not an enum: AssemblyScript enums are i32 anyway; constants read as Linux's do.
@@ -50,3 +50,22 @@ export const EOPNOTSUPP: i32 = 95;
 export const ETIMEDOUT: i32 = 110;
 export const ESTALE: i32 = 116;
 export const EDQUOT: i32 = 122;
+
+/** Linux's MAX_ERRNO: an address at or above -4095 is an errno. */
+const ERR_PTR_MIN: u32 = 0xffff_f001;
+
+/** An errno (negative) in the place of an address. */
+export function errPtr(errno: i32): usize {
+  assert(errno < 0 && errno >= -4095, "an ERR_PTR carries an errno");
+  return <usize>(<u32>errno);
+}
+
+export function isErr(pointer: usize): bool {
+  return <u32>pointer >= ERR_PTR_MIN;
+}
+
+/** The errno (negative) that an ERR_PTR carries. */
+export function ptrErr(pointer: usize): i32 {
+  assert(isErr(pointer), "an ERR_PTR carries an errno");
+  return <i32>(<u32>pointer);
+}

@@ -8,7 +8,7 @@
  * Locks: i_rwsem for size changes; invalidate_lock inside for truncate and punch.
  * Why not tmpfs's swap and huge pages: there is no swap, and one page size.
  */
-import { EFBIG, ENOSPC, EOPNOTSUPP } from "../../lib/errno";
+import { EFBIG, ENOSPC, EOPNOTSUPP, errPtr } from "../../lib/errno";
 import { PAGE_SHIFT, PAGE_SIZE, bootAlloc } from "../../memlayout";
 import { downWrite, upWrite } from "../../sched/rwsem";
 import { syncPoint } from "../../sched/core";
@@ -19,14 +19,11 @@ import { putPage } from "../../mm/page-alloc";
 import { PG_UPTODATE, Page, pageAddress, unlockPage } from "../../mm/page";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
 import { O_RDWR, VfsFile, fileOpen } from "../file";
-import {
-  FileOperations, Inode, InodeOperations, S_IFREG, SuperBlock, SuperOperations, iSizeWrite, inodeAlloc, iput, isNullInode, superAlloc,
-} from "../inode";
+import { Inode, S_IFREG, iSizeWrite, inodeAlloc, iput, isNullInode } from "../inode";
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FileOperations, InodeOperations, SuperOperations } from "../operations";
+import { SuperBlock, superAlloc } from "../super";
 import { genericFileRead, genericFileWrite, simpleWriteBegin, simpleWriteEnd } from "../read-write";
 import { fsState } from "../state";
-
-export const FALLOC_FL_KEEP_SIZE: u32 = 1;
-export const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 
 function readPage(file: File, page: Page): i32 {
   assert(page.mapping == changetype<usize>(file.mapping), "the page is the file's");
@@ -36,8 +33,10 @@ function readPage(file: File, page: Page): i32 {
   return 0;
 }
 
-function create(dir: Inode, mode: u32): Inode {
-  return inodeAlloc(dir.sb, mode);
+function create(dir: Inode, name: usize, lenBytes: u32, mode: u32): usize {
+  assert(name != 0 && lenBytes != 0, "an entry has a name");
+  const inode = inodeAlloc(dir.sb, mode);
+  return isNullInode(inode) ? errPtr(-ENOSPC) : changetype<usize>(inode);
 }
 
 function setSize(inode: Inode, sizeBytes: u64): i32 {

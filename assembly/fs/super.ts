@@ -1,0 +1,160 @@
+/*
+ * Super blocks: one a mounted filesystem, with its tables, its inodes, and its freeze protection.
+ *
+ *     UNFROZEN --freezeSuper--> WRITE --> PAGEFAULT --> (sync) --> FS --> COMPLETE --thawSuper--> UNFROZEN
+ *     new writers wait from WRITE on, new page_mkwrites from PAGEFAULT on, transactions from FS on; each stage waits for
+ *     those that are under way
+ *
+ * Interface: SuperBlock, superAlloc, superFree, sbStartWrite, sbTryStartWrite, sbEndWrite, sbStartPagefault, sbEndPagefault,
+ *            sbStartIntwrite, sbEndIntwrite, SB_* states.
+ * Invariants:
+ *   [sb-1] a super block is freed with no inode, no open file and no pin.
+ *   [mk-8] a frozen filesystem has no dirty page, no writable shared PTE, and gets none until thawed.
+ * Locks: sb_writers -> i_rwsem -> mmap_sem -> sb_pagefaults -> sb_internal.
+ * Why not one semaphore: a page fault waits under mmap_sem; were it to wait with the writers, a writer that faults on its
+ * buffer under freeze protection would wait for itself.
+ */
+import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
+import { ListHead, listAddTail, listDelInit, listEmpty, listInit } from "../lib/list";
+import { LC_SB_INTERNAL, LC_SB_PAGEFAULTS, LC_SB_WRITERS } from "../sched/lock-class";
+import { PercpuRwsem, percpuDownRead, percpuRwsemInit, percpuTryDownRead, percpuUpRead } from "../sched/percpu-rwsem";
+import { AddressSpaceOperations, VmOperations } from "../mm/address-space";
+import { Inode } from "./inode";
+import { FileOperations, InodeOperations, SuperOperations } from "./operations";
+import { CACHE_SUPER, fsState } from "./state";
+
+export const SB_UNFROZEN: u32 = 0;
+export const SB_FREEZE_WRITE: u32 = 1;
+export const SB_FREEZE_PAGEFAULT: u32 = 2;
+export const SB_FREEZE_FS: u32 = 3;
+export const SB_FREEZE_COMPLETE: u32 = 4;
+
+@unmanaged
+export class SuperBlock {
+  /** Freeze protection: writers, page faults, internal; 48 bytes each. */
+  writers0: u64; writers1: u64; writers2: u64; writers3: u64; writers4: u64; writers5: u64;
+  faults0: u64; faults1: u64; faults2: u64; faults3: u64; faults4: u64; faults5: u64;
+  internal0: u64; internal1: u64; internal2: u64; internal3: u64; internal4: u64; internal5: u64;
+  maxBytes: u64;
+  inodeOps: InodeOperations;
+  fileOps: FileOperations;
+  aops: AddressSpaceOperations;
+  vmOps: VmOperations;
+  superOps: SuperOperations;
+  /** The root directory, referenced. mount sets it. */
+  rootInode: Inode;
+  /** Filesystem's own. */
+  fsPrivate: usize;
+  /** Flags that every mapping of this filesystem starts with (AS_*). */
+  mappingFlags: u32;
+  /** Power of two, 512 to 4096. */
+  blockSize: u32;
+  magic: u32;
+  /** Its part of the disk, in blocks of 4 KiB; none: in memory. */
+  startBlock: u32;
+  nrBlocks: u32;
+  nrInodes: u32;
+  /** Open files, mappings included: unmount waits for none. */
+  nrFiles: u32;
+  /** Calls that are between two locks and will come back to it. */
+  pins: u32;
+  /** Filesystems mounted on directories of this one. */
+  nrMounts: u32;
+  /** SB_* freeze state. */
+  frozen: u32;
+  /** st_dev, and the name of its type (a static string). */
+  dev: u32;
+  typeName: usize;
+  /** Dentries of its root and of the directory it covers; 0 for what is not mounted. */
+  root: usize;
+  covers: usize;
+  /** Every inode in memory (Inode.sbLink); all super blocks (FsState.superList). */
+  inodesNext: u32;
+  inodesPrev: u32;
+  superNext: u32;
+  superPrev: u32;
+
+  get writers(): PercpuRwsem {
+    return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("writers0"));
+  }
+  get pagefaults(): PercpuRwsem {
+    return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("faults0"));
+  }
+  get internal(): PercpuRwsem {
+    return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("internal0"));
+  }
+  get inodes(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<SuperBlock>("inodesNext"));
+  }
+  get superLink(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<SuperBlock>("superNext"));
+  }
+}
+
+export function isNullSuper(sb: SuperBlock): bool {
+  return changetype<usize>(sb) == 0;
+}
+
+export function superOfLink(link: usize): SuperBlock {
+  return changetype<SuperBlock>(link - offsetof<SuperBlock>("superNext"));
+}
+
+/** A super block with empty tables; the filesystem fills them. Null on ENOMEM. */
+export function superAlloc(): SuperBlock {
+  const fs = fsState();
+  const sb = changetype<SuperBlock>(kmemCacheAlloc(fs.cache(CACHE_SUPER)));
+  if (isNullSuper(sb)) return sb;
+  assert(offsetof<PercpuRwsem>() <= 48, "a PercpuRwsem fits its space");
+  percpuRwsemInit(sb.writers, LC_SB_WRITERS);
+  percpuRwsemInit(sb.pagefaults, LC_SB_PAGEFAULTS);
+  percpuRwsemInit(sb.internal, LC_SB_INTERNAL);
+  listInit(sb.inodes);
+  sb.blockSize = 4096;
+  // The last byte that a page offset of 32 bits reaches.
+  sb.maxBytes = (<u64>u32.MAX_VALUE) << 12;
+  sb.dev = ++fs.nextDev;
+  listAddTail(sb.superLink, fs.superList);
+  fs.supers++;
+  return sb;
+}
+
+/** Gives a super block back: after putSuper, or when mount fails. */
+export function superFree(sb: SuperBlock): void {
+  assert(listEmpty(sb.inodes) && sb.nrInodes == 0, "[sb-1] a super block that goes has no inodes");
+  assert(sb.nrFiles == 0 && sb.pins == 0 && sb.nrMounts == 0, "[sb-1] a super block that goes is not in use");
+  listDelInit(sb.superLink);
+  fsState().supers--;
+  kmemCacheFree(fsState().cache(CACHE_SUPER), changetype<usize>(sb));
+}
+
+/** A change of the filesystem from a system call begins: sleeps while it is frozen. */
+export function sbStartWrite(sb: SuperBlock): void {
+  percpuDownRead(sb.writers);
+}
+
+/** As sbStartWrite; false at once when the filesystem is frozen. */
+export function sbTryStartWrite(sb: SuperBlock): bool {
+  return percpuTryDownRead(sb.writers);
+}
+
+export function sbEndWrite(sb: SuperBlock): void {
+  percpuUpRead(sb.writers);
+}
+
+/** page_mkwrite begins: sleeps while the filesystem is frozen, under mmap_sem if the regime keeps it. */
+export function sbStartPagefault(sb: SuperBlock): void {
+  percpuDownRead(sb.pagefaults);
+}
+
+export function sbEndPagefault(sb: SuperBlock): void {
+  percpuUpRead(sb.pagefaults);
+}
+
+/** A transaction that no system call protects (inode eviction, background work) begins. */
+export function sbStartIntwrite(sb: SuperBlock): void {
+  percpuDownRead(sb.internal);
+}
+
+export function sbEndIntwrite(sb: SuperBlock): void {
+  percpuUpRead(sb.internal);
+}
