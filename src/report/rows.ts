@@ -1,0 +1,96 @@
+/**
+ * Results of runs as rows of text: what the terminal aligns and the page lays out.
+ *
+ * Interface: Rows, runRows, latencyRows, lockRows, runHeader, runFooter.
+ * Invariants: [rows-1] every row has as many cells as the header; every number carries its unit.
+ * Locks: none.
+ * Why not in run-report.ts: the page must not load what only a terminal or a file needs.
+ */
+import type { LockResult, RunResult } from "../sim/result.js";
+import { byTasks, summarize } from "../sim/sweep.js";
+import { formatBytes, formatCount, formatNs } from "./format.js";
+
+/** A table before it is laid out. The first column names the row. */
+export interface Rows {
+  header: string[];
+  rows: string[][];
+}
+
+function mmapSemWait(result: RunResult, mode: "read" | "write"): number {
+  return result.simulated.locks.mmap_sem?.[mode].wait_ns ?? 0;
+}
+
+/** One row a number of tasks: medians over the seeds, with the 95 % interval when there are several. The last column is host time. */
+export function runRows(results: readonly RunResult[]): Rows {
+  const groups = byTasks(results);
+  const several = groups.some((group) => group.results.length > 1);
+  const header = ["tasks", "faults/s", ...(several ? ["95 %"] : []), "iterations/s", "p50", "p99", "p99.9", "max"];
+  header.push("mmap_sem wait r", "w", "shootdowns", "lines", "host faults/s");
+  const rows = groups.map(({ tasks, results: group }) => {
+    const median = (pick: (r: RunResult) => number): number => summarize(group.map(pick)).median;
+    const faults = summarize(group.map((r) => r.simulated.faults_per_s));
+    return [
+      String(tasks),
+      formatCount(faults.median),
+      ...(several ? [`${formatCount(faults.low)}..${formatCount(faults.high)}`] : []),
+      formatCount(median((r) => r.simulated.iterations_per_s)),
+      formatNs(median((r) => r.simulated.fault_ns.percentile["50"])),
+      formatNs(median((r) => r.simulated.fault_ns.percentile["99"])),
+      formatNs(median((r) => r.simulated.fault_ns.percentile["99.9"])),
+      formatNs(median((r) => r.simulated.fault_ns.max)),
+      formatNs(median((r) => mmapSemWait(r, "read"))),
+      formatNs(median((r) => mmapSemWait(r, "write"))),
+      formatCount(median((r) => r.simulated.tlb_shootdowns)),
+      formatCount(median((r) => r.simulated.cache_line_transfers)),
+      formatCount(median((r) => r.host.faults_per_s)),
+    ];
+  });
+  return { header, rows };
+}
+
+/** Latencies of page faults from trap to return, one row a run. */
+export function latencyRows(results: readonly RunResult[]): Rows {
+  const header = ["tasks", "seed", "faults", "min", "p50", "p90", "p99", "p99.9", "max", "mean"];
+  const rows = results.map(({ tasks, seed, simulated: { fault_ns: f } }) => {
+    const times = [f.min, f.percentile["50"], f.percentile["90"], f.percentile["99"], f.percentile["99.9"], f.max, f.mean];
+    return [String(tasks), String(seed), formatCount(f.N), ...times.map(formatNs)];
+  });
+  return { header, rows };
+}
+
+/** lock_stat as /proc/lock_stat lays it out: write and read lines apart, times in ns of simulated time. */
+export function lockRows(result: RunResult): Rows {
+  const header = ["class", "contentions", "waittime-total", "acquisitions", "holdtime-total", "hold avg"];
+  const row = (name: string, lock: LockResult): string[] => [
+    name,
+    String(lock.contentions),
+    String(lock.wait_ns),
+    String(lock.acquisitions),
+    String(lock.hold_ns),
+    formatNs(lock.hold_ns / lock.acquisitions),
+  ];
+  const rows = Object.entries(result.simulated.locks).flatMap(([name, modes]) =>
+    (["write", "read"] as const)
+      .filter((mode) => modes[mode].acquisitions > 0)
+      .map((mode) => row(`${name}-${mode === "write" ? "W" : "R"}`, modes[mode])),
+  );
+  return { header, rows };
+}
+
+/** What was run, in one line. */
+export function runHeader(r: RunResult): string {
+  const length = `${formatBytes(r.length_bytes)} a task`;
+  return `${r.workload}, ${r.mode}, ${length}, ${formatNs(r.duration_ns)} measured after ${formatNs(r.warmup_ns)} of warm-up`;
+}
+
+/** What the columns mean and what makes the run again: all lines but the last ones are of every run, those are one a run. */
+export function runFooter(results: readonly RunResult[]): string[] {
+  const first = results[0];
+  if (!first) return [];
+  const seeds = [...new Set(results.map((r) => r.seed))].join(", ");
+  return [
+    "All columns are simulated time but the last, which is this computer's.",
+    `seed ${seeds}  config ${first.config_sha256.slice(0, 12)}  wasm ${first.wasm_sha256.slice(0, 12)}  version ${first.version}`,
+    ...results.map((r) => `state_sha256 ${r.state_sha256}  (${r.tasks} tasks, seed ${r.seed})`),
+  ];
+}
