@@ -83,7 +83,7 @@ export function runHeader(r: RunResult): string {
   return `${r.workload}, ${r.mode}, ${length}, ${formatNs(r.duration_ns)} measured after ${formatNs(r.warmup_ns)} of warm-up`;
 }
 
-/** What the columns mean and what makes the run again: all lines but the last ones are of every run, those are one a run. */
+/** What the columns mean, what makes the runs again, and the final state of each. */
 export function runFooter(results: readonly RunResult[]): string[] {
   const first = results[0];
   if (!first) return [];

@@ -4,6 +4,8 @@
 
 /** A value that cannot be read; the message says what was expected. */
 export class ParseError extends Error {
+  /** The field that it was read from, where there are several. */
+  field?: string;
   constructor(message: string) {
     super(message);
     this.name = "ParseError";
