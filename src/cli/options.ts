@@ -4,7 +4,15 @@
 import type { Command } from "commander";
 import { FAULT_LOCK_REGIMES } from "../host/config.js";
 import { Machine } from "../host/machine.js";
-import { FILESYSTEMS, MODES, RUN_TEXT_DEFAULTS, type RunText, checkWorkload as knownWorkload, oneOf, sweepOfText } from "../sim/describe.js";
+import {
+  FILESYSTEMS,
+  MODES,
+  RUN_TEXT_DEFAULTS,
+  type RunText,
+  checkWorkload as knownWorkload,
+  oneOf,
+  sweepOfText,
+} from "../sim/describe.js";
 import { ParseError } from "../sim/parse.js";
 import type { KernelImage } from "../sim/run.js";
 import type { SweepDescription } from "../sim/sweep.js";

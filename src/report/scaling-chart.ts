@@ -73,7 +73,10 @@ export function scalingChart(points: readonly ScalingPoint[], options: ChartOpti
   const marks: Plot.Markish[] = [
     Plot.ruleY([0]),
     Plot.lineY(linear(data), { ...xy, z: "series", strokeDasharray: "2 4", strokeOpacity: 0.6 }),
-    Plot.ruleX(data.filter((d) => d.high > d.low), { x: "tasks", y1: "low", y2: "high", stroke: "series", strokeOpacity: 0.5 }),
+    Plot.ruleX(
+      data.filter((d) => d.high > d.low),
+      { x: "tasks", y1: "low", y2: "high", stroke: "series", strokeOpacity: 0.5 },
+    ),
     Plot.lineY(data, { ...xy, stroke: "series", strokeWidth: 2 }),
     Plot.dot(data, { ...xy, fill: "series", r: 3 }),
     Plot.text(data, Plot.selectLast({ ...xy, z: "series", text: "series", dy: -12, textAnchor: "end", fontWeight: "600" })),
