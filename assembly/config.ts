@@ -77,6 +77,8 @@ export class BootConfig {
   skewNs: u32;
   /** 1: fill freed pages with poison (Linux's page_poison). */
   pagePoison: u32;
+  /** Defects of the bacik-v3 regime that are on, bit n-1 for Dn (mm/bacik.ts). */
+  bacikDefects: u32;
 }
 
 export function bootConfig(): BootConfig {

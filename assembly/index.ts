@@ -10,7 +10,7 @@ export { configDefaults, minimumBytes, boot } from "./kernel/boot";
 export {
   blockImageBase, blockImageBytes, blockLogBase, blockLogCapacity, checkMachine, choiceLogMade, choiceLogPtr, choiceScriptPtr,
   choiceScriptSet, configPtr, costCount, costName, costTablePtr, faultHistogram, faultLockName, guestExited, guestResume, guestTask,
-  histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField, lockdepClass, nowNs, opBuffer, run, spawnProcess,
+  histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField, mkwriteName, lockdepClass, nowNs, opBuffer, run, spawnProcess,
   traceCapacity, traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
 } from "./kernel/abi";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";

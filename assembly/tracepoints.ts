@@ -53,7 +53,15 @@ export const TP_COW_LAST_REF: u32 = 43;
 export const TP_SHOOTDOWN_REMOTE: u32 = 44;
 export const TP_READAHEAD_HIT: u32 = 45;
 export const TP_MAJOR_FAULT: u32 = 46;
-export const TP_COUNT: u32 = 47;
+export const TP_WRITEBACK_START: u32 = 47;
+export const TP_BALANCE_DIRTY_PAGES: u32 = 48;
+export const TP_MKWRITE_UNLOCKED: u32 = 49;
+export const TP_MKWRITE_STASH_ACCEPTED: u32 = 50;
+export const TP_MKWRITE_STASH_REJECTED: u32 = 51;
+export const TP_MKWRITE_COMPLETED: u32 = 52;
+export const TP_MKWRITE_PREPARED: u32 = 53;
+export const TP_VMA_LOCK_MISS: u32 = 54;
+export const TP_COUNT: u32 = 55;
 
 export function tracepointName(id: u32): string {
   if (id < 24) return nameLow(id);
@@ -81,6 +89,14 @@ export function tracepointName(id: u32): string {
     case TP_SHOOTDOWN_REMOTE: return "faultline:tlb_shootdown_remote";
     case TP_READAHEAD_HIT: return "faultline:readahead_hit";
     case TP_MAJOR_FAULT: return "faultline:major_fault";
+    case TP_WRITEBACK_START: return "writeback:writeback_start";
+    case TP_BALANCE_DIRTY_PAGES: return "writeback:balance_dirty_pages";
+    case TP_MKWRITE_UNLOCKED: return "faultline:mkwrite_unlocked";
+    case TP_MKWRITE_STASH_ACCEPTED: return "faultline:mkwrite_stash_accepted";
+    case TP_MKWRITE_STASH_REJECTED: return "faultline:mkwrite_stash_rejected";
+    case TP_MKWRITE_COMPLETED: return "faultline:mkwrite_completed";
+    case TP_MKWRITE_PREPARED: return "faultline:mkwrite_already_prepared";
+    case TP_VMA_LOCK_MISS: return "faultline:vma_lock_miss";
     default: return "";
   }
 }

@@ -10,7 +10,8 @@ import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { LC_F_POS_LOCK } from "../sched/lock-class";
 import { Mutex, mutexInit } from "../sched/mutex";
 import { C_FILE_OPEN, chargeCost } from "../sched/cost";
-import { File, putFile } from "../mm/address-space";
+import { AddressSpace, File, putFile } from "../mm/address-space";
+import { errseqSample } from "../mm/errseq";
 import { Inode, ihold, iput } from "./inode";
 import { CACHE_FILE, fsState } from "./state";
 
@@ -57,6 +58,7 @@ export function fileOpen(inode: Inode, flags: u32): VfsFile {
   file.vmOps = inode.sb.vmOps;
   file.flags = flags;
   file.raPrev = u32.MAX_VALUE;
+  file.wbErr = errseqSample(changetype<usize>(inode.mapping) + offsetof<AddressSpace>("wbErr"));
   mutexInit(file.posLock, LC_F_POS_LOCK);
   inode.sb.nrFiles++;
   fsState().nrFiles++;

@@ -16,7 +16,7 @@ import { mmState } from "../mm/state";
 import { DENTRY_BYTES, DENTRY_LONG_BYTES, Dentry, dentryAlloc, dentryInit, dentryLink, isNullDentry } from "./dentry";
 import { FILES_BYTES } from "./fdtable";
 import { VfsFile, filePutFinal } from "./file";
-import { INODE_BYTES, S_IFDIR, inodeAlloc, inodeHashInit, iput, isNullInode } from "./inode";
+import { INODE_BYTES, Inode, S_IFDIR, ihold, inodeAlloc, inodeHashInit, iput, isNullInode } from "./inode";
 import { filesystemsInit } from "./mount";
 import { LOOKUP_BYTES } from "./namei";
 import { ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
@@ -43,8 +43,18 @@ export function fsInit(): i32 {
   if (changetype<usize>(sb) == 0) return -ENOMEM;
   fs.shmemSuper = changetype<usize>(sb);
   mmState().fputFn = filePutFinal;
+  mmState().igrabFn = igrabHost;
+  mmState().iputFn = iputHost;
   mmState().shmemFileFn = ramfsShmemFile;
   return makeRoot(sb);
+}
+
+function igrabHost(host: usize): void {
+  ihold(changetype<Inode>(host));
+}
+
+function iputHost(host: usize): void {
+  iput(changetype<Inode>(host));
 }
 
 /** "/" and "/tmp". */

@@ -14,6 +14,7 @@ import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
 import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
 import { blockLogBase as logBase, blockLogCapacity as logCapacity } from "../block/write-log";
 import { faultLockName as regimeName } from "../mm/fault-lock";
+import { mkwriteName as regimeOfMkwrite } from "../mm/mkwrite";
 import { mmState } from "../mm/state";
 import { choiceState } from "../sched/choice";
 import { dispatch } from "../sched/core";
@@ -58,6 +59,10 @@ export function tracepointName(id: u32): u32 {
 
 export function faultLockName(id: u32): u32 {
   return text(regimeName(id));
+}
+
+export function mkwriteName(id: u32): u32 {
+  return text(regimeOfMkwrite(id));
 }
 
 /** A new process whose first operation is a NOP. Returns its tid or -errno. */

@@ -18,14 +18,17 @@ import { BOOT_BASE, BOOT_CONFIG, PAGE_SIZE, bootAlloc, bootAllocInit, bootAllocS
 import { blockInit } from "../block/init";
 import { cpuRoom, tlbInit } from "../cpu/tlb";
 import { fsInit } from "../fs/init";
-import { FAULT_LOCK_REGIMES, handlePageFault } from "../mm/fault-lock";
+import { handlePageFault } from "../mm/fault-lock";
+import { BACIK_V3_DEFECTS } from "../mm/bacik";
+import { MKWRITE_REGIMES } from "../mm/mkwrite";
 import { MmStruct } from "../mm/mm-struct";
 import { GFP_ZERO, allocPage, pageAllocInit, pageAllocSetBase } from "../mm/page-alloc";
 import { PG_RESERVED, isNullPage, pageAddress } from "../mm/page";
-import { mmState } from "../mm/state";
+import { FAULT_LOCK_REGIMES, mmState } from "../mm/state";
 import { switchMm } from "../mm/tlbflush";
 import { VmArea } from "../mm/vma";
 import { vmscanInit } from "../mm/vmscan";
+import { writebackInit } from "../mm/writeback";
 import { choiceInit } from "../sched/choice";
 import { cpusInit } from "../sched/core";
 import { costSetDefaults } from "../sched/cost";
@@ -61,6 +64,7 @@ export function configDefaults(memoryBytes: u32, frames: u32, cpus: u32): void {
   config.skewNs = 2000;
   config.raPages = 32;
   config.faultAroundPages = 16;
+  config.bacikDefects = BACIK_V3_DEFECTS;
   costSetDefaults();
 }
 
@@ -88,7 +92,7 @@ function valid(c: BootConfig): bool {
   if (c.maxTasks == 0 || c.maxTasks > MAX_TASKS || c.saveAreaBytes < 4096) return false;
   if (c.tlbEntries == 0 || (c.tlbEntries & (c.tlbEntries - 1)) != 0) return false;
   if (c.traceEvents == 0 || (c.traceEvents & (c.traceEvents - 1)) != 0) return false;
-  return c.frames >= 64 && c.sliceNs >= 1000 && c.faultLock < FAULT_LOCK_REGIMES;
+  return c.frames >= 64 && c.sliceNs >= 1000 && c.faultLock < FAULT_LOCK_REGIMES && c.mkwrite < MKWRITE_REGIMES;
 }
 
 function carveSched(c: BootConfig): bool {
@@ -134,9 +138,11 @@ function carveMm(c: BootConfig): bool {
   kmemCacheInit(changetype<KmemCache>(kernelState().processCache), offsetof<Process>(), 4);
   m.faultLock = c.faultLock;
   m.mkwrite = c.mkwrite;
+  m.bacikDefects = c.bacikDefects;
   m.oomFn = oomKill;
   m.signalFn = forceSignal;
   vmscanInit();
+  writebackInit();
   const k = kernelState();
   k.textBytes = small ? 8192 : 65536;
   k.text = bootAlloc(k.textBytes, 64);

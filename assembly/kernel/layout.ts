@@ -32,6 +32,7 @@ export function configFieldName(i: u32): string {
     case 18: return "faultAroundPages";
     case 19: return "pagePoison";
     case 20: return "skewNs";
+    case 21: return "bacikDefects";
     default: return "";
   }
 }
@@ -58,7 +59,8 @@ export function configFieldOffset(i: u32): u32 {
     case 17: return offsetof<BootConfig>("raPages");
     case 18: return offsetof<BootConfig>("faultAroundPages");
     case 19: return offsetof<BootConfig>("pagePoison");
-    default: return offsetof<BootConfig>("skewNs");
+    case 20: return offsetof<BootConfig>("skewNs");
+    default: return offsetof<BootConfig>("bacikDefects");
   }
 }
 

@@ -10,7 +10,7 @@ import { traceClear } from "../lib/trace";
 import { histInit } from "../lib/histogram";
 import { cpuRoom } from "../cpu/tlb";
 import { freePages } from "../mm/page-alloc";
-import { mmState } from "../mm/state";
+import { MmState, mmState } from "../mm/state";
 import { lockdepState } from "../sched/lockdep";
 import { LC_MAX } from "../sched/lock-class";
 import { LockStat } from "../sched/lockdep";
@@ -54,7 +54,65 @@ export function statName(i: u32): string {
     case 31: return "context_wraps";
     case 32: return "oom_pid";
     case 33: return "oom_rss_pages";
+    default: return regimeStatName(i);
+  }
+}
+
+/** Counters of the regimes and of writeback. */
+function regimeStatName(i: u32): string {
+  switch (i) {
+    case 34: return "mkwrite_faults";
+    case 35: return "mkwrite_runs";
+    case 36: return "mkwrite_unlocked_attempts";
+    case 37: return "mkwrite_unlocked_failures";
+    case 38: return "mkwrite_stash_accepted";
+    case 39: return "mkwrite_prepared";
+    case 40: return "mkwrite_completed";
+    case 41: return "completed_lock_missed";
+    case 42: return "completed_vma_moved";
+    case 43: return "stash_rejected_mapping";
+    case 44: return "stash_rejected_index";
+    case 45: return "stash_rejected_clean";
+    case 46: return "stash_rejected_writeback";
+    case 47: return "stash_rejected_generation";
+    case 48: return "stash_rejected_range";
+    case 49: return "stash_rejected_forbidden";
+    case 50: return "vma_lock_faults";
+    case 51: return "vma_lock_misses";
+    case 52: return "stashes";
+    case 53: return "writeback_pages";
+    case 54: return "dirty_throttles";
+    case 55: return "dirty_throttle_ns";
     default: return "";
+  }
+}
+
+function regimeStatValue(i: u32): f64 {
+  const m = mmState();
+  switch (i) {
+    case 34: return <f64>m.mkwriteFaults;
+    case 35: return <f64>m.mkwriteRuns;
+    case 36: return <f64>m.unlockedAttempts;
+    case 37: return <f64>m.unlockedFailures;
+    case 38: return <f64>m.stashAccepted;
+    case 39: return <f64>m.mkwritePrepared;
+    case 40: return <f64>m.mkwriteCompleted;
+    case 41: return <f64>m.completedLockMissed;
+    case 42: return <f64>m.completedVmaMoved;
+    case 43: return <f64>m.rejected1;
+    case 44: return <f64>m.rejected2;
+    case 45: return <f64>m.rejected3;
+    case 46: return <f64>m.rejected4;
+    case 47: return <f64>m.rejected5;
+    case 48: return <f64>m.rejected6;
+    case 49: return <f64>m.rejected7;
+    case 50: return <f64>m.vmaLockFaults;
+    case 51: return <f64>m.vmaLockMisses;
+    case 52: return <f64>m.stashes;
+    case 53: return <f64>m.nrWriteback;
+    case 54: return <f64>m.dirtyThrottles;
+    case 55: return <f64>m.dirtyThrottleNs;
+    default: return 0;
   }
 }
 
@@ -120,7 +178,7 @@ function statValueHigh(i: u32): f64 {
     case 31: return <f64>cpuRoom().contextWraps;
     case 32: return <f64>kernelState().lastOomPid;
     case 33: return <f64>kernelState().lastOomRss;
-    default: return 0;
+    default: return regimeStatValue(i);
   }
 }
 
@@ -141,6 +199,10 @@ export function statsReset(): void {
   m.faultRetries = 0;
   m.readaheadPages = 0;
   m.faultAroundPages = 0;
+  m.dirtyThrottles = 0;
+  m.dirtyThrottleNs = 0;
+  const first = changetype<usize>(m) + offsetof<MmState>("mkwriteFaults");
+  memory.fill(first, 0, offsetof<MmState>("stashes") - offsetof<MmState>("mkwriteFaults"));
   sched().lineTransfers = 0;
   sched().switches = 0;
   kernelState().syscalls = 0;

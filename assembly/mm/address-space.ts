@@ -13,6 +13,7 @@ import { RwSemaphore, rwsemInit } from "../sched/rwsem";
 import { SpinLock, spinInit } from "../sched/spinlock";
 import { LC_INVALIDATE_LOCK, LC_I_MMAP_RWSEM } from "../sched/lock-class";
 import { IntervalRoot, itInit } from "../lib/interval-tree";
+import { ListHead, listInit } from "../lib/list";
 import { XArray, xaInit } from "../lib/xarray";
 import { mmState } from "./state";
 import { VmFault } from "./fault";
@@ -97,7 +98,16 @@ export class AddressSpace {
   /** Error of writeback, reported once to each fsync caller (errseq). */
   wbErr: u32;
   generation: u32;
+  /** Link in the machine's list of dirty mappings (mm/writeback.ts). */
+  dirtyNext: u32;
+  dirtyPrev: u32;
   pad: u32;
+  /** When its first dirty page became dirty, or its last writeback began. */
+  dirtiedNs: u64;
+
+  get dirtyLink(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<AddressSpace>("dirtyNext"));
+  }
 
   get pages(): XArray {
     return changetype<XArray>(changetype<usize>(this) + offsetof<AddressSpace>("pages0"));
@@ -118,6 +128,12 @@ export class AddressSpace {
 
 /** AddressSpace.flags: pages are never written back nor reclaimed (ramfs). */
 export const AS_UNEVICTABLE: u32 = 1;
+/** Pages must not change under writeback: checksums are taken (SCENARIOS S12). */
+export const AS_STABLE_WRITES: u32 = 2;
+/** The file is a swap file: stores through mappings end in SIGBUS (SCENARIOS 2.5). */
+export const AS_SWAPFILE: u32 = 4;
+/** The filesystem was shut down or the file made immutable: nothing may become writable (SCENARIOS S31). */
+export const AS_NO_MKWRITE: u32 = 8;
 
 /**
  * The part of `struct file` that mm needs; fs/file.ts extends it. mm pins files (vmf.file) and never closes one itself:
@@ -135,6 +151,8 @@ export class File {
   raSize: u32;
   raPrev: u32;
   inode: usize;
+  /** The mapping's writeback errors up to here were reported to this file (mm/errseq.ts). */
+  wbErr: u32;
 }
 
 export function isNullFile(file: File): bool {
@@ -165,6 +183,7 @@ export function addressSpaceInit(mapping: AddressSpace, host: usize, ops: Addres
   spinInit(mapping.pagesLock);
   rwsemInit(mapping.iMmapRwsem, LC_I_MMAP_RWSEM);
   rwsemInit(mapping.invalidateLock, LC_INVALIDATE_LOCK);
+  listInit(mapping.dirtyLink);
   mapping.host = host;
   mapping.ops = ops;
 }

@@ -9,13 +9,14 @@
 import { listDel } from "../lib/list";
 import { KmemCache, kmemCacheFree } from "../lib/slab";
 import { TASK_SIZE } from "../config";
-import { downWrite, upWrite } from "../sched/rwsem";
+import { downWrite } from "../sched/rwsem";
 import { syncPoint } from "../sched/core";
 import { MmStruct } from "./mm-struct";
 import { destroyDetached, munmapLocked } from "./mmap";
 import { pgdFree } from "./pgtable";
 import { mmState } from "./state";
 import { dropMm, flushTlbMm } from "./tlbflush";
+import { mmapWriteUnlock } from "./vma-lock";
 
 /** Drops a user; the last one tears the address space down. May sleep. */
 export function mmPut(mm: MmStruct): void {
@@ -31,7 +32,7 @@ function exitMmap(mm: MmStruct): void {
   downWrite(mm.mmapSem);
   const error = munmapLocked(mm, 0, TASK_SIZE, false);
   assert(error == 0, "unmapping everything splits nothing");
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   destroyDetached();
   assert(mm.mapCount == 0 && mm.totalVm == 0 && mm.lockedVm == 0, "[mk-6] an mm leaves no VMA behind");
   assert(mm.rssAnon == 0 && mm.rssFile == 0, "[mk-6] an mm leaves no page behind");

@@ -5,55 +5,55 @@
  *              ^                                                                    +-> RETRY: lock is gone, once more with TRIED
  *              +--------------------------------------------------------------------+   COMPLETED: lock is gone, done
  *
- * Regimes (a regime is data, DESIGN D8):   linux-4.19  held throughout
- *                                          linux-5.1   dropped for read IO
- * Interface: handlePageFault (the trap vector's), faultInKernel (the kernel's own accesses), releaseFaultLock, maybeUnlockForIo,
- *            FAULT_LOCK_* regimes, faultLockName, faultPassLocked (get_user_pages).
+ * Regimes (a regime is data, DESIGN D8):   linux-4.19  mmap_sem held throughout
+ *                                          linux-5.1   dropped for read IO, and for dirty throttling (RETRY)
+ *                                          linux-6.7   per-VMA lock first (user mode), mmap_sem second; else as 5.1 (COMPLETED)
+ * Interface: handlePageFault (the trap vector's), faultInKernel (the kernel's own accesses), releaseFaultLock, tryRetakeFaultLock,
+ *            maybeUnlockForIo, faultLockName, faultPassLocked and faultGiveUp (get_user_pages).
  * Invariants:
  *   [mk-4] RETRY and COMPLETED come back with the lock dropped, all else with it held.
  *   [mk-5] a fault may drop its lock once: TRIED keeps the second pass under the lock.
  *   [mk-3] nobody reads a VMA after dropping the lock that protects it: vmf.vma is null then.
- * Locks: mmap_sem for reading.
+ * Locks: mmap_sem for reading, or the VMA's lock for reading.
  * Why not one loop for user and kernel faults: it is one, faultLoop; they differ in what a failure means.
  */
 import { histRecord } from "../lib/histogram";
 import { traceEmit } from "../lib/trace";
 import {
   TP_FAULT_RETRY, TP_MMAP_LOCK_ACQUIRED, TP_MMAP_LOCK_RELEASED, TP_MMAP_LOCK_START, TP_PAGE_FAULT_KERNEL, TP_PAGE_FAULT_USER,
+  TP_VMA_LOCK_MISS,
 } from "../tracepoints";
 import { CAUSE_FETCH_PAGE_FAULT, CAUSE_STORE_PAGE_FAULT } from "../cpu/mmu";
 import { C_TRAP_ENTRY, C_TRAP_EXIT, C_VMA_CACHED, C_VMA_LOOKUP, chargeCost } from "../sched/cost";
-import { downRead, downReadKillable, upRead } from "../sched/rwsem";
+import { downRead, downReadKillable, tryDownRead, upRead } from "../sched/rwsem";
 import { Task, currentTask, sched } from "../sched/state";
 import { lockHeld } from "../sched/lockdep";
 import {
   FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_DEFAULT, FAULT_FLAG_INSTRUCTION, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT,
-  FAULT_FLAG_TRIED, FAULT_FLAG_USER, FAULT_FLAG_WRITE, FAULT_LOCK_MMAP, FAULT_LOCK_NONE, VM_FAULT_COMPLETED, VM_FAULT_ERROR,
+  FAULT_FLAG_TRIED, FAULT_FLAG_USER, FAULT_FLAG_VMA_LOCK, FAULT_FLAG_WRITE, FAULT_LOCK_MMAP, FAULT_LOCK_NONE, FAULT_LOCK_VMA, VM_FAULT_COMPLETED, VM_FAULT_ERROR,
   VM_FAULT_MAJOR, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VmFault, currentFault, vmFaultFini, vmFaultInit,
 } from "./fault";
 import { handleMmFault } from "./memory";
 import { MmStruct, findVma, isNullMm } from "./mm-struct";
-import { mmState } from "./state";
-import { VM_EXEC, VM_READ, VM_WRITE, VmArea, isNullVma } from "./vma";
+import { stashDrop } from "./nommapsem";
+import { FAULT_LOCK_LINUX_4_19, FAULT_LOCK_LINUX_5_1, FAULT_LOCK_LINUX_6_7, mmState } from "./state";
+import { VM_EXEC, VM_READ, VM_WRITE, VmArea, assertVma, isNullVma } from "./vma";
+import { lockVmaUnderRcu, vmaEndRead, vmaLocksInForce } from "./vma-lock";
 
 export const SIGBUS: u32 = 7;
 export const SIGSEGV: u32 = 11;
-
-/** Regimes: index is BootConfig.faultLock. */
-export const FAULT_LOCK_LINUX_4_19: u32 = 0;
-export const FAULT_LOCK_LINUX_5_1: u32 = 1;
-export const FAULT_LOCK_REGIMES: u32 = 2;
 
 export function faultLockName(regime: u32): string {
   switch (regime) {
     case FAULT_LOCK_LINUX_4_19: return "linux-4.19";
     case FAULT_LOCK_LINUX_5_1: return "linux-5.1";
+    case FAULT_LOCK_LINUX_6_7: return "linux-6.7";
     default: return "";
   }
 }
 
 function dropsForReadIo(regime: u32): bool {
-  return regime == FAULT_LOCK_LINUX_5_1;
+  return regime != FAULT_LOCK_LINUX_4_19;
 }
 
 function trace(id: u32, mm: MmStruct, a: u64): void {
@@ -78,11 +78,47 @@ function dropMmapSem(mm: MmStruct): void {
 
 /** Releases whichever lock protects the fault; vmf.vma is gone with it ([mk-3]). */
 export function releaseFaultLock(vmf: VmFault): void {
-  assert(vmf.lockKind == FAULT_LOCK_MMAP, "[mk-4] the fault lock is held");
+  const kind = vmf.lockKind;
+  assert(kind != FAULT_LOCK_NONE, "[mk-4] the fault lock is held");
+  const vma = vmf.vma;
   vmf.vma = changetype<VmArea>(0);
   vmf.lockKind = FAULT_LOCK_NONE;
   vmf.dropped = 1;
-  dropMmapSem(vmf.mm);
+  if (kind == FAULT_LOCK_VMA) vmaEndRead(vma);
+  else dropMmapSem(vmf.mm);
+}
+
+/**
+ * `completed`: takes the lock of the kind given again, without queueing, if the VMA at vmaAt still is what it was (its stamp).
+ * The page lock may be held: nothing here sleeps for a lock.
+ */
+export function tryRetakeFaultLock(vmf: VmFault, kind: u32, vmaAt: usize, vmaSeq: u32): bool {
+  const m = mmState();
+  let vma: VmArea;
+  if (kind == FAULT_LOCK_VMA) {
+    vma = lockVmaUnderRcu(vmf.mm, vmf.address);
+    if (isNullVma(vma)) {
+      m.completedLockMissed++;
+      return false;
+    }
+  } else {
+    if (!tryDownRead(vmf.mm.mmapSem)) {
+      m.completedLockMissed++;
+      return false;
+    }
+    chargeCost(C_VMA_CACHED);
+    vma = findVma(vmf.mm, vmf.address);
+  }
+  vmf.lockKind = kind;
+  if (changetype<usize>(vma) == vmaAt && vma.seq == vmaSeq) {
+    vmf.vma = vma;
+    vmf.dropped = 0;
+    return true;
+  }
+  m.completedVmaMoved++;
+  vmf.vma = vma;
+  releaseFaultLock(vmf);
+  return false;
 }
 
 /** Drops the fault lock before a wait for IO, if this is the first attempt and the regime does so. */
@@ -125,7 +161,14 @@ function checkLockState(vmf: VmFault, ret: u32): void {
   const gone = (ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) != 0;
   if (gone && (vmf.flags & FAULT_FLAG_RETRY_NOWAIT) != 0) return;
   assert(gone == (vmf.lockKind == FAULT_LOCK_NONE), "[mk-4] a fault's code and its lock state disagree");
-  assert(gone != lockHeld(changetype<usize>(vmf.mm.mmapSem)), "[mk-4] a fault's code and mmap_sem disagree");
+  if (gone) {
+    assert(!lockHeld(changetype<usize>(vmf.mm.mmapSem)), "[mk-4] a fault's code and mmap_sem disagree");
+    return;
+  }
+  // The lock is held, so the VMA it protects is alive: an error that came back with the lock re-taken is caught here (D5).
+  assertVma(vmf.vma);
+  const lock = vmf.lockKind == FAULT_LOCK_VMA ? changetype<usize>(vmf.vma.lock) : changetype<usize>(vmf.mm.mmapSem);
+  assert(lockHeld(lock), "[mk-4] a fault's code and its lock disagree");
 }
 
 /** One pass with the lock held: find, check, handle. The lock is held afterwards unless the code says otherwise. */
@@ -133,6 +176,10 @@ function faultPass(vmf: VmFault, address: u64, flags: u32, task: Task): u32 {
   const vma = lookupVma(vmf.mm, task, address);
   if (isNullVma(vma)) return VM_FAULT_SIGSEGV;
   if (!accessAllowed(vma, flags)) return VM_FAULT_SIGSEGV;
+  return handleInVma(vmf, vma, address, flags);
+}
+
+function handleInVma(vmf: VmFault, vma: VmArea, address: u64, flags: u32): u32 {
   vmFaultInit(vmf, vma, address, flags);
   const ret = handleMmFault(vmf);
   checkLockState(vmf, ret);
@@ -140,32 +187,81 @@ function faultPass(vmf: VmFault, address: u64, flags: u32, task: Task): u32 {
   return ret;
 }
 
+/** The VMA lock could not be had, or does not do for this access: take mmap_sem. */
+const VMA_LOCK_MISSED: u32 = 0x4000_0000;
+
+/** The pass under the VMA's lock (linux-6.7, user mode). Nothing is held afterwards. */
+function vmaLockPass(vmf: VmFault, mm: MmStruct, address: u64, flags: u32): u32 {
+  mmState().vmaLockFaults++;
+  const vma = lockVmaUnderRcu(mm, address);
+  if (isNullVma(vma) || !accessAllowed(vma, flags)) {
+    if (!isNullVma(vma)) vmaEndRead(vma);
+    mmState().vmaLockMisses++;
+    trace(TP_VMA_LOCK_MISS, mm, address);
+    return VMA_LOCK_MISSED;
+  }
+  vmf.mm = mm;
+  vmf.lockKind = FAULT_LOCK_VMA;
+  const ret = handleInVma(vmf, vma, address, flags | FAULT_FLAG_VMA_LOCK);
+  if (vmf.lockKind == FAULT_LOCK_VMA) vmaEndRead(vma);
+  vmf.lockKind = FAULT_LOCK_NONE;
+  return ret;
+}
+
 /** Code of a fault that ended because the task is being killed. */
 const FAULT_KILLED: u32 = 0x8000_0000;
 
-/** Faults until it is done. Returns VM_FAULT_* without RETRY, or FAULT_KILLED; no lock is held. */
+/** Faults until it is done. Returns VM_FAULT_* without RETRY, or FAULT_KILLED; no lock is held, nothing is stashed. */
 function faultLoop(mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32 {
-  let flags = firstFlags;
-  let major: u32 = 0;
   const vmf = currentFault(task);
   vmf.mkwriteRuns = 0;
   vmf.unlockedAttempts = 0;
+  vmf.task = task;
+  let flags = firstFlags;
+  let major: u32 = 0;
+  if ((flags & FAULT_FLAG_USER) != 0 && vmaLocksInForce()) {
+    const ret = vmaLockPass(vmf, mm, address, flags);
+    if ((ret & (VM_FAULT_RETRY | VMA_LOCK_MISSED)) == 0) return ret;
+    if ((ret & VM_FAULT_RETRY) != 0) {
+      if (!retry(mm, address, task)) return FAULT_KILLED;
+      // Linux sets TRIED here for a major fault only, so that a callback could run three times (SCENARIOS S28).
+      flags |= FAULT_FLAG_TRIED;
+      major = ret & VM_FAULT_MAJOR;
+    }
+  }
+  return mmapSemLoop(vmf, mm, address, flags, task) | major;
+}
+
+/** Counts a pass that ended in RETRY. False: the task is being killed, and what the pass kept is given back. */
+function retry(mm: MmStruct, address: u64, task: Task): bool {
+  mmState().faultRetries++;
+  trace(TP_FAULT_RETRY, mm, address);
+  if (task.fatalSignal == 0) return true;
+  stashDrop(currentFault(task));
+  return false;
+}
+
+function mmapSemLoop(vmf: VmFault, mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32 {
+  let flags = firstFlags;
+  let major: u32 = 0;
   while (true) {
-    if (!takeMmapSem(mm, (flags & FAULT_FLAG_KILLABLE) != 0)) return FAULT_KILLED;
+    if (!takeMmapSem(mm, (flags & FAULT_FLAG_KILLABLE) != 0)) {
+      stashDrop(vmf);
+      return FAULT_KILLED;
+    }
     vmf.mm = mm;
-    vmf.task = task;
     vmf.lockKind = FAULT_LOCK_MMAP;
     const ret = faultPass(vmf, address, flags, task);
     major |= ret & VM_FAULT_MAJOR;
     if ((ret & VM_FAULT_RETRY) != 0) {
-      mmState().faultRetries++;
-      trace(TP_FAULT_RETRY, mm, address);
-      if (task.fatalSignal != 0) return FAULT_KILLED;
+      if (!retry(mm, address, task)) return FAULT_KILLED;
       flags |= FAULT_FLAG_TRIED;
       continue;
     }
     if ((ret & VM_FAULT_COMPLETED) == 0) dropMmapSem(mm);
     vmf.lockKind = FAULT_LOCK_NONE;
+    // What an earlier pass kept was not asked for again: the VMA changed, or access was refused.
+    stashDrop(vmf);
     return ret | major;
   }
 }
@@ -234,18 +330,30 @@ export function faultInKernel(address: u64, write: bool): bool {
   return (ret & VM_FAULT_ERROR) == 0 && task.fatalSignal == 0;
 }
 
-/** One pass for get_user_pages: mmap_sem is held by the caller. On RETRY it is not any more. */
+/** One pass for get_user_pages: mmap_sem is held by the caller. On RETRY and COMPLETED it is not any more. */
 export function faultPassLocked(mm: MmStruct, address: u64, flags: u32): u32 {
   const task = currentTask();
   const vmf = currentFault(task);
   vmf.mm = mm;
   vmf.task = task;
   vmf.lockKind = FAULT_LOCK_MMAP;
-  vmf.mkwriteRuns = 0;
-  vmf.unlockedAttempts = 0;
+  if ((flags & FAULT_FLAG_TRIED) == 0) {
+    stashDrop(vmf);
+    vmf.mkwriteRuns = 0;
+    vmf.unlockedAttempts = 0;
+  }
   const ret = faultPass(vmf, address, flags, task);
   vmf.lockKind = FAULT_LOCK_NONE;
-  if ((ret & VM_FAULT_RETRY) != 0) mmState().faultRetries++;
-  else account(task, ret);
+  if ((ret & VM_FAULT_RETRY) != 0) {
+    mmState().faultRetries++;
+    return ret;
+  }
+  stashDrop(vmf);
+  account(task, ret);
   return ret;
+}
+
+/** get_user_pages will not come back after a RETRY: what the pass kept is given back. */
+export function faultGiveUp(): void {
+  stashDrop(currentFault(currentTask()));
 }

@@ -50,7 +50,7 @@ export class VmFault {
   origPte: u64;
   /** Time at which the trap was taken, for the latency histogram. */
   startNs: u64;
-  /** Prepared range of the stashed page, bytes of the file. */
+  /** i_size when the stashed page was prepared: what bacik-v3 compares. */
   stashEnd: u64;
   vma: VmArea;
   mm: MmStruct;
@@ -74,6 +74,12 @@ export class VmFault {
   error: i32;
   /** 1 while between init and fini. */
   active: u32;
+  /** Generation of the stashed page when it was prepared (S9). */
+  stashGeneration: u32;
+  /** 1: `completed` took the fault lock again within the pass; the caller releases it and returns COMPLETED. */
+  relocked: u32;
+  /** bacik-v3's FAULT_FLAG_USED_CACHED. */
+  usedCached: u32;
   task: Task;
 }
 
@@ -97,6 +103,8 @@ export function vmFaultInit(vmf: VmFault, vma: VmArea, address: u64, flags: u32)
   vmf.pte = 0;
   vmf.origPte = 0;
   vmf.dropped = 0;
+  vmf.relocked = 0;
+  vmf.usedCached = 0;
   vmf.error = 0;
   vmf.file = vma.file;
   if (!isNullFile(vmf.file)) {

@@ -22,6 +22,7 @@ import { spinLockNoSync, spinUnlock } from "../sched/spinlock";
 import { syncPoint } from "../sched/core";
 import { sched } from "../sched/state";
 import { AS_UNEVICTABLE, AddressSpace, File } from "./address-space";
+import { bacikUseCached } from "./bacik";
 import { FAULT_FLAG_KILLABLE, VM_FAULT_LOCKED, VM_FAULT_MAJOR, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VmFault } from "./fault";
 import { maybeUnlockForIo } from "./fault-lock";
 import { GFP_KERNEL, GFP_ZERO, allocPage, putPage } from "./page-alloc";
@@ -184,6 +185,7 @@ export function filemapFault(vmf: VmFault): u32 {
   const file = vmf.file;
   const mapping = file.mapping;
   if (vmf.pgoff >= filePages(mapping.sizeBytes)) return VM_FAULT_SIGBUS;
+  bacikUseCached(vmf, mapping);
   let page = findGetPage(mapping, vmf.pgoff);
   let major: u32 = 0;
   if (isNullPage(page)) {

@@ -10,7 +10,7 @@
  */
 import { C_FORK_VMA, chargeCost } from "../sched/cost";
 import { LC_MMAP_SEM, LC_MMAP_SEM_NESTED } from "../sched/lock-class";
-import { downWrite, downWriteKillable, upWrite } from "../sched/rwsem";
+import { downWrite, downWriteKillable } from "../sched/rwsem";
 import { KmemCache, kmemCacheFree } from "../lib/slab";
 import { listDel } from "../lib/list";
 import { mmPut } from "./exit";
@@ -20,6 +20,7 @@ import { mmState } from "./state";
 import { VM_DONTCOPY, VM_LOCKED, VmArea, isNullVma } from "./vma";
 import { firstVma, vmaCreate, vmaInsert, vmaNext } from "./vma-ops";
 import { copyPageRange } from "./zap";
+import { mmapWriteUnlock, vmaStartWrite } from "./vma-lock";
 
 /** An empty address space with one user. Null on ENOMEM. */
 export function mmCreate(): MmStruct {
@@ -36,7 +37,7 @@ export function dupMm(old: MmStruct): MmStruct {
   if (downWriteKillable(old.mmapSem) != 0) return changetype<MmStruct>(0);
   const child = mmCreate();
   if (isNullMm(child)) {
-    upWrite(old.mmapSem);
+    mmapWriteUnlock(old);
     return child;
   }
   child.mmapSem.classId = LC_MMAP_SEM_NESTED;
@@ -47,9 +48,9 @@ export function dupMm(old: MmStruct): MmStruct {
   child.stackTop = old.stackTop;
   child.flags = old.flags & ~MMF_LOCK_FUTURE;
   const ok = copyVmas(child, old);
-  upWrite(child.mmapSem);
+  mmapWriteUnlock(child);
   child.mmapSem.classId = LC_MMAP_SEM;
-  upWrite(old.mmapSem);
+  mmapWriteUnlock(old);
   if (ok) return child;
   mmPut(child);
   return changetype<MmStruct>(0);
@@ -57,6 +58,7 @@ export function dupMm(old: MmStruct): MmStruct {
 
 function copyVmas(child: MmStruct, old: MmStruct): bool {
   for (let vma = firstVma(old); !isNullVma(vma); vma = vmaNext(vma)) {
+    vmaStartWrite(old, vma);
     if ((vma.flags & VM_DONTCOPY) != 0) continue;
     chargeCost(C_FORK_VMA);
     if (!copyVma(child, old, vma)) return false;

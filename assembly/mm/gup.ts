@@ -19,7 +19,7 @@ import {
   FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, FAULT_FLAG_WRITE, VM_FAULT_COMPLETED,
   VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_RETRY,
 } from "./fault";
-import { faultPassLocked } from "./fault-lock";
+import { faultGiveUp, faultPassLocked } from "./fault-lock";
 import { MmStruct, findVma } from "./mm-struct";
 import { putPage } from "./page-alloc";
 import { Page, getPage, pfnToPage } from "./page";
@@ -80,7 +80,10 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
     }
     error = faultinPage(mm, at, flags, tried);
     if (error == -EAGAIN && own) {
-      if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) return pinned != 0 ? pinned : -EINTR;
+      if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) {
+        faultGiveUp();
+        return pinned != 0 ? pinned : -EINTR;
+      }
       tried = true;
     } else if (error != 0) break;
   }
@@ -125,7 +128,10 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
     if (!populated(mm, at, write)) {
       const error = faultinPage(mm, at, FOLL_UNLOCKABLE | (write ? FOLL_WRITE : 0), tried);
       if (error == -EAGAIN) {
-        if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) return -EINTR;
+        if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) {
+          faultGiveUp();
+          return -EINTR;
+        }
         tried = true;
         continue;
       }

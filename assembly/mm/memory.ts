@@ -11,7 +11,7 @@
  *            | shared file: ->fault, page_mkwrite|     |         writable                  |
  *            +----------------------------------+     +----------------------------------+
  *
- * Interface: handleMmFault(vmf), doPageMkwrite(vmf).
+ * Interface: handleMmFault(vmf), wantsWriteNotify, forgetRss. The question to the filesystem is asked in mkwrite.ts.
  * Invariants:
  *   [mk-1] a writable PTE in a shared file mapping implies that page_mkwrite ran for the page since it was last cleaned.
  *   [mk-2] the page lock is held from prepared-and-dirty until the PTE is installed.
@@ -24,33 +24,36 @@ import { PTE_A, PTE_D, PTE_R, PTE_SPECIAL, PTE_U, PTE_V, PTE_W, PTE_X, pteMake, 
 import { bootConfig } from "../config";
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import {
-  TP_COW_LAST_REF, TP_FAULT_NOPAGE, TP_MAP_PAGES, TP_PAGE_MKWRITE, TP_WP_COPY, TP_WP_REUSE, TP_WP_SHARED, TP_ZERO_PAGE,
+  TP_COW_LAST_REF, TP_FAULT_NOPAGE, TP_MAP_PAGES, TP_WP_COPY, TP_WP_REUSE, TP_WP_SHARED, TP_ZERO_PAGE,
 } from "../tracepoints";
 import { C_FAULT_SETUP, C_MEMCG_CHARGE, C_PAGE_COPY, C_PAGE_DIRTY, C_PTE_SET, chargeCost } from "../sched/cost";
 import { sched } from "../sched/state";
-import { isNullFile } from "./address-space";
+import { AS_UNEVICTABLE, isNullFile } from "./address-space";
 import {
-  FAULT_FLAG_MKWRITE, FAULT_FLAG_WRITE, VM_FAULT_DONE_COW, VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM,
+  FAULT_FLAG_WRITE, VM_FAULT_COMPLETED, VM_FAULT_DONE_COW, VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM,
   VM_FAULT_RETRY, VmFault,
 } from "./fault";
+import { maybeUnlockForIo, releaseFaultLock } from "./fault-lock";
+import { doPageMkwrite } from "./mkwrite";
 import { MmStruct } from "./mm-struct";
 import { GFP_KERNEL, GFP_ZERO, allocPage, putPage } from "./page-alloc";
 import { PG_SWAPBACKED, Page, addressToPage, getPage, isNullPage, lockPage, pageAddress, pageToPfn, pfnToPage, unlockPage } from "./page";
 import { setPageDirty } from "./page-writeback";
 import { lockPte, pteAlloc, unlockPte } from "./pgtable";
 import { pageAddRmap, pageRemoveRmap } from "./rmap";
-import { mmState } from "./state";
+import { FAULT_LOCK_LINUX_6_7, mmState } from "./state";
 import { flushTlbPage } from "./tlbflush";
+import { balanceDirtyPages } from "./writeback";
 import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, VmArea, assertVma, vmaIsAnonymous } from "./vma";
 
 function mark(id: u32, vmf: VmFault): void {
   traceEmit(sched().clockNs, id, sched().cpu.id, sched().current.id, vmf.address, vmf.flags);
 }
 
-/** True when a store to a clean page must be noticed: the filesystem has a page_mkwrite. */
+/** True when a store to a clean page must be noticed: the filesystem has a page_mkwrite, or writes dirty pages back. */
 export function wantsWriteNotify(vma: VmArea): bool {
   if ((vma.flags & (VM_SHARED | VM_WRITE)) != (VM_SHARED | VM_WRITE) || isNullFile(vma.file)) return false;
-  return changetype<usize>(vma.file.vmOps.pageMkwrite) != 0;
+  return changetype<usize>(vma.file.vmOps.pageMkwrite) != 0 || (vma.file.mapping.flags & AS_UNEVICTABLE) == 0;
 }
 
 /** PTE bits of a VMA, without W: that is granted case by case. */
@@ -240,38 +243,28 @@ function doSharedFault(vmf: VmFault): u32 {
     dropPage(page);
     return done;
   }
-  faultDirtySharedPage(page);
-  return ret & ~VM_FAULT_LOCKED;
-}
-
-/** The PTE is in: dirty the page and let it go. */
-function faultDirtySharedPage(page: Page): void {
-  chargeCost(C_PAGE_DIRTY);
-  setPageDirty(page);
-  unlockPage(page);
+  return (ret & ~VM_FAULT_LOCKED) | faultDirtySharedPage(vmf, page, changetype<usize>(vmf.file.vmOps.pageMkwrite) != 0);
 }
 
 /**
- * Asks the filesystem whether the page may become writable (SCENARIOS 2.5). Returns an error or NOPAGE as the filesystem gave
- * it, 0 when the page left the mapping (the access is made again), else LOCKED with the page locked.
+ * The PTE is in: dirty the page, let it go, and let the dirtier be throttled, without the fault lock where the regime drops it
+ * (SCENARIOS 2.3 step 5). Returns 0, or RETRY or COMPLETED with the lock dropped.
  */
-export function doPageMkwrite(vmf: VmFault): u32 {
-  const page = vmf.page;
-  const flags = vmf.flags;
-  mark(TP_PAGE_MKWRITE, vmf);
-  vmf.flags = FAULT_FLAG_WRITE | FAULT_FLAG_MKWRITE;
-  vmf.mkwriteRuns++;
-  const f = vmf.file.vmOps.pageMkwrite;
-  const ret = f(vmf);
-  vmf.flags = flags;
-  if ((ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE)) != 0) return ret;
-  if ((ret & VM_FAULT_LOCKED) != 0) return ret;
-  lockPage(page);
-  if (page.mapping == 0) {
-    unlockPage(page);
-    return 0;
+function faultDirtySharedPage(vmf: VmFault, page: Page, mkwrite: bool): u32 {
+  chargeCost(C_PAGE_DIRTY);
+  const dirtied = setPageDirty(page);
+  unlockPage(page);
+  if (!dirtied && !mkwrite) return 0;
+  const mapping = vmf.file.mapping;
+  if (vmf.relocked != 0) {
+    releaseFaultLock(vmf);
+    balanceDirtyPages(mapping);
+    return VM_FAULT_COMPLETED;
   }
-  return ret | VM_FAULT_LOCKED;
+  const dropped = maybeUnlockForIo(vmf);
+  balanceDirtyPages(mapping);
+  if (!dropped) return 0;
+  return mmState().faultLock == FAULT_LOCK_LINUX_6_7 ? VM_FAULT_COMPLETED : VM_FAULT_RETRY;
 }
 
 /** Store to a present, read-only PTE. */
@@ -300,18 +293,21 @@ function wpPageReuse(vmf: VmFault, tracepoint: u32): u32 {
 
 /** SCENARIOS 2.4: shared page, read-only PTE. */
 function wpPageShared(vmf: VmFault): u32 {
-  if (changetype<usize>(vmf.file) == 0 || changetype<usize>(vmf.file.vmOps.pageMkwrite) == 0) return wpPageReuse(vmf, TP_WP_REUSE);
+  if (changetype<usize>(vmf.file) == 0) return wpPageReuse(vmf, TP_WP_REUSE);
   const page = pfnToPage(ptePfn(vmf.origPte));
+  const mkwrite = changetype<usize>(vmf.file.vmOps.pageMkwrite) != 0;
   getPage(page);
   vmf.page = page;
-  const made = doPageMkwrite(vmf);
-  if (made == 0 || failed(made)) {
-    putPage(page);
-    return made;
-  }
-  const ret = wpPageReuse(vmf, TP_WP_SHARED);
+  if (mkwrite) {
+    const made = doPageMkwrite(vmf);
+    if (made == 0 || failed(made)) {
+      putPage(page);
+      return made;
+    }
+  } else lockPage(page);
+  let ret = wpPageReuse(vmf, mkwrite ? TP_WP_SHARED : TP_WP_REUSE);
   if (ret != 0) unlockPage(page);
-  else faultDirtySharedPage(page);
+  else ret = faultDirtySharedPage(vmf, page, mkwrite);
   putPage(page);
   return ret;
 }

@@ -21,7 +21,9 @@ import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from "./mman";
 import { MmStruct } from "./mm-struct";
 import { PG_UPTODATE, Page } from "./page";
 import { pteLookup } from "./pgtable";
+import { mmState } from "./state";
 import { copyToUser } from "./uaccess";
+import { fileCheckWbError, filemapWriteAndWait } from "./writeback";
 import { VM_LOCKED, VM_SHARED, VmArea, isNullVma, linearPgoff } from "./vma";
 import { findVmaIntersection } from "./vma-ops";
 
@@ -112,9 +114,11 @@ function syncVma(mm: MmStruct, vma: VmArea, start: u64, end: u64, flags: u32): i
   return error;
 }
 
-/** Writes and waits for the dirty pages of a range of a file, if it has somewhere to write them. */
+/** fsync of a range of a file: through the fs room, which may have more to write than pages. */
 export function syncFileRange(file: File, first: u32, last: u32): i32 {
-  const f = file.mapping.ops.writepages;
-  if (changetype<usize>(f) == 0) return 0;
-  return f(file.mapping, first, last, 1);
+  const f = mmState().fsyncFn;
+  if (changetype<usize>(f) != 0) return f(changetype<usize>(file), (<u64>first) << PAGE_SHIFT, ((<u64>last + 1) << PAGE_SHIFT) - 1);
+  const error = filemapWriteAndWait(file.mapping, first, last);
+  const late = fileCheckWbError(file);
+  return error != 0 ? error : late;
 }

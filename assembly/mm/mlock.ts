@@ -8,13 +8,14 @@
  */
 import { EAGAIN, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { TASK_SIZE } from "../config";
-import { downWriteKillable, upWrite } from "../sched/rwsem";
+import { downWriteKillable } from "../sched/rwsem";
 import { POPULATE_AS_MAPPED, populateRange } from "./gup";
 import { MCL_CURRENT, MCL_FUTURE } from "./mman";
 import { splitEnds } from "./mmap";
 import { MMF_LOCK_FUTURE, MmStruct } from "./mm-struct";
 import { VM_LOCKED, VmArea, isNullVma } from "./vma";
 import { findVmaIntersection, firstVma, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
+import { mmapWriteUnlock } from "./vma-lock";
 
 export function doMlock(mm: MmStruct, address: u64, lenBytes: u64): i64 {
   return changeRange(mm, address, lenBytes, true);
@@ -32,7 +33,7 @@ function changeRange(mm: MmStruct, address: u64, lenBytes: u64, lock: bool): i64
   if (start > TASK_SIZE || len > TASK_SIZE - start) return -ENOMEM;
   if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
   const error = markRange(mm, start, start + len, lock);
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   if (error != 0 || !lock) return error;
   return populateResult(populateRange(mm, start, start + len, POPULATE_AS_MAPPED));
 }
@@ -68,7 +69,7 @@ export function doMlockall(mm: MmStruct, flags: u32): i64 {
   if ((flags & MCL_FUTURE) != 0) mm.flags |= MMF_LOCK_FUTURE;
   else mm.flags &= ~MMF_LOCK_FUTURE;
   if ((flags & MCL_CURRENT) != 0) markAll(mm, true);
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   // Linux ignores failures of the populate here.
   if ((flags & MCL_CURRENT) != 0) populateAll(mm);
   return 0;
@@ -78,7 +79,7 @@ export function doMunlockall(mm: MmStruct): i64 {
   if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
   mm.flags &= ~MMF_LOCK_FUTURE;
   markAll(mm, false);
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   return 0;
 }
 

@@ -115,6 +115,8 @@ export function mmAllocRaw(): MmStruct {
   mm.brkStart = BRK_BASE;
   mm.brk = BRK_BASE;
   mm.users = 1;
+  // A VMA's lockSeq is 0 until somebody locks it.
+  mm.lockSeq = 1;
   mm.id = ++m.nextMmId;
   listInit(mm.list);
   listAddTail(mm.list, m.mmList);

@@ -18,7 +18,7 @@ import { MAX_MAP_COUNT, MMAP_MIN_ADDR, TASK_SIZE } from "../config";
 import { PAGE_SHIFT } from "../memlayout";
 import { TP_MMAP, TP_MUNMAP } from "../tracepoints";
 import { C_MMAP, C_MUNMAP, chargeCost } from "../sched/cost";
-import { downWriteKillable, downgradeWrite, upRead, upWrite } from "../sched/rwsem";
+import { downWriteKillable, upRead } from "../sched/rwsem";
 import { currentTask, sched } from "../sched/state";
 import { File, isNullFile } from "./address-space";
 import {
@@ -36,6 +36,7 @@ import {
   findVmaIntersection, unmappedArea, vmaCreate, vmaDestroy, vmaInsert, vmaMergeAround, vmaNext, vmaPrev, vmaRemove, vmaSplit,
 } from "./vma-ops";
 import { zapPageRange } from "./zap";
+import { mmapWriteDowngrade, mmapWriteUnlock } from "./vma-lock";
 
 const O_ACCMODE: u32 = 3;
 const O_WRONLY: u32 = 1;
@@ -86,7 +87,7 @@ export function doMmap(mm: MmStruct, address: u64, lenBytes: u64, prot: u32, fla
   if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
   const vmFlags = vmFlagsOf(mm, prot, flags, file);
   const at = mmapLocked(mm, address, len, flags, vmFlags, file, <u32>pgoff);
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   destroyDetached();
   if (at < 0) return at;
   traceEmit(sched().clockNs, TP_MMAP, sched().cpu.id, currentTask().id, <u64>at, len);
@@ -135,7 +136,7 @@ export function doMunmap(mm: MmStruct, address: u64, lenBytes: u64): i64 {
   if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
   traceEmit(sched().clockNs, TP_MUNMAP, sched().cpu.id, currentTask().id, address, len);
   const error = munmapLocked(mm, address, address + len, true);
-  if (error != 0) upWrite(mm.mmapSem);
+  if (error != 0) mmapWriteUnlock(mm);
   return error;
 }
 
@@ -160,7 +161,7 @@ export function munmapLocked(mm: MmStruct, start: u64, end: u64, release: bool):
   if (error != 0) return error;
   const first = findVmaIntersection(mm, start, end);
   if (isNullVma(first)) {
-    if (release) upWrite(mm.mmapSem);
+    if (release) mmapWriteUnlock(mm);
     return 0;
   }
   const below = vmaPrev(first);
@@ -168,7 +169,7 @@ export function munmapLocked(mm: MmStruct, start: u64, end: u64, release: bool):
   const chain = detachRange(mm, start, end);
   const above = findVmaIntersection(mm, end, TASK_SIZE);
   const ceiling = isNullVma(above) ? TASK_SIZE : above.start;
-  if (release) downgradeWrite(mm.mmapSem);
+  if (release) mmapWriteDowngrade(mm);
   for (let vma = chain; !isNullVma(vma); vma = chainNext(vma)) zapPageRange(mm, vma, vma.start, vma.end);
   // No VMA can come into the hole while this lock is held, for reading or writing: tables between the neighbours are ours.
   freePgtables(mm, start, end, floor, ceiling);
@@ -233,7 +234,7 @@ export function doBrk(mm: MmStruct, address: u64): i64 {
   if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
   const old = mm.brk;
   if (address < mm.brkStart || address >= TASK_SIZE) {
-    upWrite(mm.mmapSem);
+    mmapWriteUnlock(mm);
     return <i64>old;
   }
   const oldEnd = pageAlign(old);
@@ -242,15 +243,15 @@ export function doBrk(mm: MmStruct, address: u64): i64 {
     mm.brk = address;
     if (munmapLocked(mm, newEnd, oldEnd, true) == 0) return <i64>address;
     mm.brk = old;
-    upWrite(mm.mmapSem);
+    mmapWriteUnlock(mm);
     return <i64>old;
   }
   if (newEnd > oldEnd && !growBreak(mm, oldEnd, newEnd)) {
-    upWrite(mm.mmapSem);
+    mmapWriteUnlock(mm);
     return <i64>old;
   }
   mm.brk = address;
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   return <i64>address;
 }
 

@@ -11,13 +11,14 @@
 import { EACCES, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { TASK_SIZE } from "../config";
 import { PTE_R, PTE_W, PTE_X } from "../cpu/pte";
-import { downWriteKillable, upWrite } from "../sched/rwsem";
+import { downWriteKillable } from "../sched/rwsem";
 import { PROT_MASK, PROT_READ, PROT_WRITE, protToVmFlags } from "./mman";
 import { splitEnds } from "./mmap";
 import { MmStruct } from "./mm-struct";
 import { VM_EXEC, VM_READ, VM_WRITE, VmArea, isNullVma } from "./vma";
 import { findVmaIntersection, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
 import { changeProtection } from "./zap";
+import { mmapWriteUnlock } from "./vma-lock";
 
 export function doMprotect(mm: MmStruct, address: u64, lenBytes: u64, prot: u32): i64 {
   if ((address & 0xfff) != 0 || (prot & ~PROT_MASK) != 0) return -EINVAL;
@@ -26,7 +27,7 @@ export function doMprotect(mm: MmStruct, address: u64, lenBytes: u64, prot: u32)
   if (len == 0 || address > TASK_SIZE || len > TASK_SIZE - address) return -ENOMEM;
   if (downWriteKillable(mm.mmapSem) != 0) return -EINTR;
   const result = protectLocked(mm, address, address + len, prot);
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   return result;
 }
 

@@ -11,16 +11,18 @@
 import { EFAULT, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR, TASK_SIZE } from "../config";
 import { PAGE_SHIFT } from "../memlayout";
-import { downWriteKillable, upWrite } from "../sched/rwsem";
+import { downWriteKillable } from "../sched/rwsem";
 import { MREMAP_FIXED, MREMAP_MAYMOVE } from "./mman";
 import { destroyDetached, munmapLocked } from "./mmap";
 import { MmStruct } from "./mm-struct";
 import { POPULATE_AS_MAPPED, populateRange } from "./gup";
 import { VM_LOCKED, VmArea, isNullVma } from "./vma";
 import {
-  findVmaIntersection, unmappedArea, vmaCreate, vmaInsert, vmaMergeAround, vmaNext, vmaRemove, vmaDestroy, vmaResize,
+  findVmaIntersection, unmappedArea, vmaCreate, vmaInsert, vmaMergeAround, vmaNext, vmaRemove, vmaDestroy, vmaLockShares,
+  vmaResize, vmaUnlockShares,
 } from "./vma-ops";
-import { movePageTables } from "./zap";
+import { allocTargetTables, movePageTables } from "./zap";
+import { mmapWriteUnlock, vmaStartWrite } from "./vma-lock";
 
 function pageAlign(lenBytes: u64): u64 {
   return (lenBytes + 0xfff) & ~0xfff;
@@ -38,7 +40,7 @@ export function doMremap(mm: MmStruct, oldAddress: u64, oldLenBytes: u64, newLen
   const result = (flags & MREMAP_FIXED) != 0
     ? remapTo(mm, oldAddress, oldLen, newLen, newAddress)
     : remap(mm, oldAddress, oldLen, newLen, flags);
-  upWrite(mm.mmapSem);
+  mmapWriteUnlock(mm);
   destroyDetached();
   if (result >= 0 && locked && newLen > oldLen) populateRange(mm, <u64>result + oldLen, <u64>result + newLen, POPULATE_AS_MAPPED);
   return result;
@@ -106,14 +108,16 @@ function moveVma(mm: MmStruct, vma: VmArea, oldAddress: u64, oldLen: u64, newLen
   const moved = vmaCreate(mm, target, target + newLen, vma.flags, vma.file, pgoff);
   if (isNullVma(moved)) return -ENOMEM;
   vmaInsert(mm, moved);
-  if (movePageTables(mm, oldAddress, target, oldLen) != 0) {
-    // Tables for the old place exist: the way back cannot fail.
-    const back = movePageTables(mm, target, oldAddress, oldLen);
-    assert(back == 0, "[mr-2] PTEs go back to the tables they came from");
+  vmaStartWrite(mm, vma);
+  // Tables first: no frame may be asked for, and so reclaimed through rmap, while the shares are locked.
+  if (!allocTargetTables(mm, oldAddress, target, oldLen)) {
     vmaRemove(mm, moved);
     vmaDestroy(moved);
     return -ENOMEM;
   }
+  vmaLockShares(vma);
+  movePageTables(mm, oldAddress, target, oldLen);
+  vmaUnlockShares(vma);
   const error = munmapLocked(mm, oldAddress, oldAddress + oldLen, false);
   // Splitting needs a VMA; without one the old range stays mapped, empty, and is faulted in afresh.
   if (error != 0) return error;

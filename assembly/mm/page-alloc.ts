@@ -62,6 +62,7 @@ export function pageAllocInit(nFrames: u32): bool {
   listInit(m.inactive);
   listInit(m.active);
   listInit(m.mmList);
+  listInit(m.dirtyMappings);
   for (let id: u32 = 0; id < sched().nCpus; id++) listInit(pcpOf(m, id).list);
   // Linux: min is sqrt(16 * lowmem_kbytes); low and high add a quarter and a half.
   let min: u32 = <u32>Math.sqrt(<f64>nFrames * 4.0 * 16.0) / 4;

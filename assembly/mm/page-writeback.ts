@@ -20,6 +20,7 @@ import { sched } from "../sched/state";
 import { AS_UNEVICTABLE, AddressSpace } from "./address-space";
 import { PG_DIRTY, PG_WRITEBACK, Page, pageLocked } from "./page";
 import { pageMkclean } from "./rmap";
+import { mappingBecameClean, mappingBecameDirty, writebackEnded } from "./writeback";
 import { mmState } from "./state";
 
 /** Marks the page dirty. Returns true when it was clean. The page is locked, or its PTE's leaf lock is held. */
@@ -31,7 +32,7 @@ export function setPageDirty(page: Page): bool {
   if ((mapping.flags & AS_UNEVICTABLE) != 0) return true;
   spinLockNoSync(mapping.pagesLock, LC_I_PAGES);
   xaSetMark(mapping.pages, page.index, XA_MARK_0);
-  mapping.nrDirty++;
+  if (mapping.nrDirty++ == 0) mappingBecameDirty(mapping);
   mmState().nrDirty++;
   spinUnlock(mapping.pagesLock);
   traceEmit(sched().clockNs, TP_WRITEBACK_DIRTY_PAGE, sched().cpu.id, 0, page.index, mapping.host);
@@ -46,7 +47,7 @@ function clearDirtyMark(page: Page, mapping: AddressSpace): void {
   spinLockNoSync(mapping.pagesLock, LC_I_PAGES);
   xaClearMark(mapping.pages, page.index, XA_MARK_0);
   assert(mapping.nrDirty > 0, "[wb-1] a mapping counts its dirty pages");
-  mapping.nrDirty--;
+  if (--mapping.nrDirty == 0) mappingBecameClean(mapping);
   mmState().nrDirty--;
   spinUnlock(mapping.pagesLock);
 }
@@ -88,4 +89,5 @@ export function endPageWriteback(page: Page): void {
   mmState().nrWriteback--;
   spinUnlock(mapping.pagesLock);
   clearBitAndWake(changetype<usize>(page), PG_WRITEBACK);
+  writebackEnded();
 }

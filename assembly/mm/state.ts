@@ -8,8 +8,16 @@
  */
 import { MM_STATE } from "../memlayout";
 import { SpinLock } from "../sched/spinlock";
+import { Task } from "../sched/state";
+import { WaitQueue } from "../sched/wait-queue";
 import { ListHead } from "../lib/list";
 import { Page } from "./page";
+
+/** Fault-lock regimes: index is BootConfig.faultLock (mm/fault-lock.ts). */
+export const FAULT_LOCK_LINUX_4_19: u32 = 0;
+export const FAULT_LOCK_LINUX_5_1: u32 = 1;
+export const FAULT_LOCK_LINUX_6_7: u32 = 2;
+export const FAULT_LOCK_REGIMES: u32 = 3;
 
 @unmanaged
 export class MmState {
@@ -59,6 +67,8 @@ export class MmState {
   vmaCache: usize;
   faultLock: u32;
   mkwrite: u32;
+  /** Defects of bacik-v3 that are on: bit n-1 for Dn (mm/bacik.ts). */
+  bacikDefects: u32;
   /** Called when memory cannot be had: kernel/oom picks and kills. Returns whether somebody was killed. */
   oomFn: () => bool;
   /** Frees up to n frames; returns how many. mm/vmscan.ts, set at boot. */
@@ -72,6 +82,8 @@ export class MmState {
   /** Fails the Nth page allocation from now; 0: off. */
   failPageAfter: u32;
   nextMmId: u32;
+  /** Source of VmArea.seq. */
+  vmaStamp: u32;
   /** Counters, monotonic since statsReset. */
   pgfault: u64;
   pgmajfault: u64;
@@ -96,6 +108,60 @@ export class MmState {
   /** Lowest slab of frames for the page cache's file hooks: fs supplies (fs above mm). */
   fputFn: (file: usize) => void;
 
+  /** The mkwrite regimes' counters (mm/mkwrite.ts): faults that asked, callback runs, unlocked attempts and their failures. */
+  mkwriteFaults: u64;
+  mkwriteRuns: u64;
+  unlockedAttempts: u64;
+  unlockedFailures: u64;
+  stashAccepted: u64;
+  mkwritePrepared: u64;
+  mkwriteCompleted: u64;
+  /** Times that `completed` found the lock taken, or the VMA moved. */
+  completedLockMissed: u64;
+  completedVmaMoved: u64;
+  /** Stashes rejected, by REJECT_*; entry 0 stays 0. */
+  rejected0: u64;
+  rejected1: u64;
+  rejected2: u64;
+  rejected3: u64;
+  rejected4: u64;
+  rejected5: u64;
+  rejected6: u64;
+  rejected7: u64;
+  /** Faults that tried the per-VMA lock, and those that had to take mmap_sem after all. */
+  vmaLockFaults: u64;
+  vmaLockMisses: u64;
+  /** Stashes held now. */
+  stashes: u32;
+  /** Mappings with dirty pages, oldest first. */
+  dirtyNext: u32;
+  dirtyPrev: u32;
+  flusher: Task;
+  flusherKicked: u32;
+  /** Frames that may be dirty or under writeback before the flusher writes, and before dirtiers sleep. */
+  dirtyBackground: u32;
+  dirtyThresh: u32;
+  flusherWait0: u64;
+  flusherWait1: u64;
+  throttleWait0: u64;
+  throttleWait1: u64;
+  dirtyThrottles: u64;
+  dirtyThrottleNs: u64;
+  /** Pins and unpins an inode for the flusher (fs room). */
+  igrabFn: (host: usize) => void;
+  iputFn: (host: usize) => void;
+  /** fsync of bytes [start, end] of a file (fs room). */
+  fsyncFn: (file: usize, startBytes: u64, endBytes: u64) => i32;
+
+  get dirtyMappings(): ListHead {
+    return changetype<ListHead>(changetype<usize>(this) + offsetof<MmState>("dirtyNext"));
+  }
+  get flusherWait(): WaitQueue {
+    return changetype<WaitQueue>(changetype<usize>(this) + offsetof<MmState>("flusherWait0"));
+  }
+  get throttleWait(): WaitQueue {
+    return changetype<WaitQueue>(changetype<usize>(this) + offsetof<MmState>("throttleWait0"));
+  }
   get cursor(): usize {
     return changetype<usize>(this) + offsetof<MmState>("cursor0");
   }

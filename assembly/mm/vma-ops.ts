@@ -8,7 +8,8 @@
  * Invariants:
  *   [vma-1] VMAs of one mm do not overlap; start < end, page aligned.
  *   [vma-2] a VMA with a file pins it and is in the file's i_mmap tree, under i_mmap_rwsem.
- *   [vma-3] every change of the tree bumps mm.vmaSeq, so that no cached VMA outlives it.
+ *   [vma-3] every change of the tree bumps mm.vmaSeq, so that no cached VMA outlives it, and stamps the VMA anew.
+ *   [vma-4] a resize, split or merge is one change under i_mmap_rwsem: no rmap walk sees a page's VMA missing.
  * Locks: mmap_sem for writing; i_mmap_rwsem inside.
  * Why not Linux's eight merge cases in one pass: merging one neighbour at a time gives the same tree.
  */
@@ -20,15 +21,18 @@ import { C_VMA_CREATE, C_VMA_SPLIT, chargeCost } from "../sched/cost";
 import { downWrite, upWrite } from "../sched/rwsem";
 import { File, getFile, isNullFile, putFile } from "./address-space";
 import { MmStruct } from "./mm-struct";
+import { mmState } from "./state";
+import { vmaMarkNew, vmaStartWrite } from "./vma-lock";
 import { VM_LOCKED, VM_SHARED, VM_WRITE, VmArea, assertVma, isNullVma, vmaAlloc, vmaFree, vmaPages } from "./vma";
 
 function vmaOfNode(node: IntervalNode): VmArea {
   return changetype<VmArea>(changetype<usize>(node));
 }
 
-/** The tree changed: cached VMAs are stale. */
-export function vmaTouched(mm: MmStruct): void {
+/** The tree changed: cached VMAs are stale, and the VMA is not what it was for anybody who remembers its stamp. */
+export function vmaTouched(mm: MmStruct, vma: VmArea): void {
   mm.vmaSeq++;
+  vma.seq = ++mmState().vmaStamp;
 }
 
 /** A VMA for [start, end) that is in no tree yet; pins the file. Null on ENOMEM. */
@@ -54,31 +58,21 @@ export function vmaDestroy(vma: VmArea): void {
   if (!isNullFile(file)) putFile(file);
 }
 
-function linkFile(vma: VmArea): void {
-  if (isNullFile(vma.file)) return;
-  const mapping = vma.file.mapping;
-  downWrite(mapping.iMmapRwsem);
-  vma.share.start = vma.pgoff;
-  vma.share.last = vma.pgoff + vmaPages(vma) - 1;
-  itInsert(mapping.iMmap, vma.share);
-  if ((vma.flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE)) mapping.mmapWritable++;
-  upWrite(mapping.iMmapRwsem);
+/** Takes the file's i_mmap_rwsem for writing: what follows is one change for every rmap walk. */
+function lockShares(file: File): void {
+  if (!isNullFile(file)) downWrite(file.mapping.iMmapRwsem);
 }
 
-function unlinkFile(vma: VmArea): void {
-  if (isNullFile(vma.file)) return;
-  const mapping = vma.file.mapping;
-  downWrite(mapping.iMmapRwsem);
-  itRemove(mapping.iMmap, vma.share);
-  if ((vma.flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE)) {
-    assert(mapping.mmapWritable != 0, "a mapping counts its shared writable VMAs");
-    mapping.mmapWritable--;
-  }
-  upWrite(mapping.iMmapRwsem);
+function unlockShares(file: File): void {
+  if (!isNullFile(file)) upWrite(file.mapping.iMmapRwsem);
 }
 
-/** Puts a VMA into the mm's tree and the file's. */
-export function vmaInsert(mm: MmStruct, vma: VmArea): void {
+function isSharedWritable(vma: VmArea): bool {
+  return (vma.flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
+}
+
+/** Enters the VMA into the mm's tree and, with the shares locked, into the file's. */
+function linkLocked(mm: MmStruct, vma: VmArea): void {
   assertVma(vma);
   assert(isNullVma(findVmaIntersection(mm, vma.start, vma.end)), "[vma-1] VMAs do not overlap");
   vma.node.start = vma.start;
@@ -87,38 +81,81 @@ export function vmaInsert(mm: MmStruct, vma: VmArea): void {
   mm.mapCount++;
   mm.totalVm += vmaPages(vma);
   if ((vma.flags & VM_LOCKED) != 0) mm.lockedVm += vmaPages(vma);
-  vma.seq++;
-  vmaTouched(mm);
-  linkFile(vma);
+  vmaTouched(mm, vma);
+  vmaMarkNew(mm, vma);
+  if (isNullFile(vma.file)) return;
+  const mapping = vma.file.mapping;
+  vma.share.start = vma.pgoff;
+  vma.share.last = vma.pgoff + vmaPages(vma) - 1;
+  itInsert(mapping.iMmap, vma.share);
+  if (isSharedWritable(vma)) mapping.mmapWritable++;
 }
 
-/** Takes a VMA out of both trees; the caller destroys or re-inserts it. */
-export function vmaRemove(mm: MmStruct, vma: VmArea): void {
+/** Takes the VMA out of both trees, with the shares locked. */
+function unlinkLocked(mm: MmStruct, vma: VmArea): void {
   assertVma(vma);
   itRemove(mm.vmas, vma.node);
   assert(mm.mapCount != 0 && mm.totalVm >= vmaPages(vma), "[mm-2] an mm counts its VMAs");
   mm.mapCount--;
   mm.totalVm -= vmaPages(vma);
   if ((vma.flags & VM_LOCKED) != 0) mm.lockedVm -= vmaPages(vma);
-  vma.seq++;
-  vmaTouched(mm);
-  unlinkFile(vma);
+  vmaTouched(mm, vma);
+  if (isNullFile(vma.file)) return;
+  const mapping = vma.file.mapping;
+  itRemove(mapping.iMmap, vma.share);
+  if (!isSharedWritable(vma)) return;
+  assert(mapping.mmapWritable != 0, "a mapping counts its shared writable VMAs");
+  mapping.mmapWritable--;
+}
+
+/** Puts a VMA into the mm's tree and the file's. */
+export function vmaInsert(mm: MmStruct, vma: VmArea): void {
+  lockShares(vma.file);
+  linkLocked(mm, vma);
+  unlockShares(vma.file);
+}
+
+/** Takes a VMA out of both trees; the caller destroys it. */
+export function vmaRemove(mm: MmStruct, vma: VmArea): void {
+  vmaStartWrite(mm, vma);
+  lockShares(vma.file);
+  unlinkLocked(mm, vma);
+  unlockShares(vma.file);
+}
+
+/** Takes the VMA's file's i_mmap_rwsem for writing while PTEs move between two VMAs of one file ([rmap-1]). */
+export function vmaLockShares(vma: VmArea): void {
+  lockShares(vma.file);
+}
+
+export function vmaUnlockShares(vma: VmArea): void {
+  unlockShares(vma.file);
+}
+
+function resizeLocked(mm: MmStruct, vma: VmArea, start: u64, end: u64, pgoff: u32): void {
+  unlinkLocked(mm, vma);
+  vma.start = start;
+  vma.end = end;
+  vma.pgoff = pgoff;
+  linkLocked(mm, vma);
 }
 
 /** Changes the extent of a VMA that is in the tree. */
 export function vmaResize(mm: MmStruct, vma: VmArea, start: u64, end: u64, pgoff: u32): void {
-  vmaRemove(mm, vma);
-  vma.start = start;
-  vma.end = end;
-  vma.pgoff = pgoff;
-  vmaInsert(mm, vma);
+  vmaStartWrite(mm, vma);
+  lockShares(vma.file);
+  resizeLocked(mm, vma, start, end, pgoff);
+  unlockShares(vma.file);
 }
 
 /** Changes the flags of a VMA that is in the tree. */
 export function vmaSetFlags(mm: MmStruct, vma: VmArea, flags: u32): void {
-  vmaRemove(mm, vma);
+  vmaStartWrite(mm, vma);
+  lockShares(vma.file);
+  unlinkLocked(mm, vma);
   vma.flags = flags;
-  vmaInsert(mm, vma);
+  linkLocked(mm, vma);
+  unlockShares(vma.file);
 }
 
 /** Splits at `address`, which lies inside: the VMA keeps the lower part. Returns 0 or -ENOMEM. */
@@ -129,8 +166,12 @@ export function vmaSplit(mm: MmStruct, vma: VmArea, address: u64): i32 {
   const pgoff = vma.pgoff + <u32>((address - vma.start) >> PAGE_SHIFT);
   const upper = vmaCreate(mm, address, vma.end, vma.flags, vma.file, pgoff);
   if (isNullVma(upper)) return -ENOMEM;
-  vmaResize(mm, vma, vma.start, address, vma.pgoff);
-  vmaInsert(mm, upper);
+  vmaStartWrite(mm, vma);
+  // Both halves in one change: an rmap walk in between would miss the upper half's PTEs.
+  lockShares(vma.file);
+  resizeLocked(mm, vma, vma.start, address, vma.pgoff);
+  linkLocked(mm, upper);
+  unlockShares(vma.file);
   return 0;
 }
 
@@ -153,9 +194,13 @@ export function vmaMergeAround(mm: MmStruct, vma: VmArea): VmArea {
 
 function absorb(mm: MmStruct, lower: VmArea, upper: VmArea): VmArea {
   const end = upper.end;
-  vmaRemove(mm, upper);
+  vmaStartWrite(mm, lower);
+  vmaStartWrite(mm, upper);
+  lockShares(lower.file);
+  unlinkLocked(mm, upper);
+  resizeLocked(mm, lower, lower.start, end, lower.pgoff);
+  unlockShares(lower.file);
   vmaDestroy(upper);
-  vmaResize(mm, lower, lower.start, end, lower.pgoff);
   return lower;
 }
 

@@ -12,6 +12,8 @@
 import { KmemCache, kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { IntervalNode } from "../lib/interval-tree";
 import { PAGE_SHIFT } from "../memlayout";
+import { LC_VMA_LOCK } from "../sched/lock-class";
+import { RwSemaphore, rwsemInit, rwsemIsLocked } from "../sched/rwsem";
 import { File } from "./address-space";
 import { mmState } from "./state";
 
@@ -54,14 +56,25 @@ export class VmArea {
   file: File;
   /** File offset of `start`, in pages; for anonymous VMAs start >> PAGE_SHIFT at creation. */
   pgoff: u32;
-  /** Sequence: bumped by every change under mmap_sem for write; `completed` compares it. */
+  /** A stamp that no other VMA and no other state of this one ever has: `completed` compares it. */
   seq: u32;
-  /** Per-VMA lock (linux-6.7): readers in, and the mm's write sequence. */
-  lockReaders: u32;
+  /** The mm's lockSeq when this VMA was last write-locked (mm/vma-lock.ts). */
   lockSeq: u32;
+  pad: u32;
+  /** Per-VMA lock: RwSemaphore, 56 bytes. */
+  lock0: u64;
+  lock1: u64;
+  lock2: u64;
+  lock3: u64;
+  lock4: u64;
+  lock5: u64;
+  lock6: u64;
 
   get node(): IntervalNode {
     return changetype<IntervalNode>(changetype<usize>(this));
+  }
+  get lock(): RwSemaphore {
+    return changetype<RwSemaphore>(changetype<usize>(this) + offsetof<VmArea>("lock0"));
   }
   get share(): IntervalNode {
     return changetype<IntervalNode>(changetype<usize>(this) + offsetof<VmArea>("share0"));
@@ -80,13 +93,16 @@ export function vmaOfShare(node: usize): VmArea {
 export function vmaAlloc(): VmArea {
   assert(offsetof<IntervalNode>() == 40, "VmArea keeps 40 bytes for each IntervalNode");
   const vma = changetype<VmArea>(kmemCacheAlloc(changetype<KmemCache>(mmState().vmaCache)));
-  if (!isNullVma(vma)) vma.magic = VMA_MAGIC;
+  if (isNullVma(vma)) return vma;
+  assert(offsetof<RwSemaphore>() <= 56, "a RwSemaphore fits its space");
+  vma.magic = VMA_MAGIC;
+  rwsemInit(vma.lock, LC_VMA_LOCK);
   return vma;
 }
 
 export function vmaFree(vma: VmArea): void {
   assertVma(vma);
-  assert(vma.lockReaders == 0, "[mk-3] a VMA is freed while a fault holds its lock");
+  assert(!rwsemIsLocked(vma.lock), "[mk-3] a VMA is freed while a fault holds its lock");
   vma.magic = VMA_DEAD;
   kmemCacheFree(changetype<KmemCache>(mmState().vmaCache), changetype<usize>(vma));
 }

@@ -3,7 +3,7 @@
  *
  *     clear PTEs under the leaf lock, 32 at a time -> remember the pages in the gather -> one TLB flush -> drop the pages
  *
- * Interface: zapPageRange, zapFilePages, changeProtection, movePageTables, copyPageRange.
+ * Interface: zapPageRange, zapFilePages, changeProtection, allocTargetTables, movePageTables, copyPageRange.
  * Invariants:
  *   [zap-1] a frame is dropped after the flush that makes its last translation go.
  *   [zap-2] D of a PTE goes to its page before the PTE is forgotten.
@@ -164,17 +164,24 @@ export function changeProtection(mm: MmStruct, vma: VmArea, start: u64, end: u64
   if (changed) flushTlbRange(mm, start, end);
 }
 
-/** mremap: moves the PTEs of [oldStart, oldStart + lenBytes). Returns 0, or -ENOMEM with part of them moved. */
-export function movePageTables(mm: MmStruct, oldStart: u64, newStart: u64, lenBytes: u64): i32 {
+/** mremap: makes the leaf tables that the PTEs of [oldStart, oldStart + lenBytes) will move into. False on ENOMEM. */
+export function allocTargetTables(mm: MmStruct, oldStart: u64, newStart: u64, lenBytes: u64): bool {
   const end = oldStart + lenBytes;
   let at = pteRangeNext(mm, oldStart, end);
-  let result: i32 = 0;
   while (at < end) {
-    const target = pteAlloc(mm, newStart + (at - oldStart));
-    if (target == 0) {
-      result = -ENOMEM;
-      break;
-    }
+    if (pteAlloc(mm, newStart + (at - oldStart)) == 0) return false;
+    at = pteRangeNext(mm, at + PAGE_SIZE, end);
+  }
+  return true;
+}
+
+/** mremap: moves the PTEs of [oldStart, oldStart + lenBytes). Preconditions: allocTargetTables; the VMA's shares are locked. */
+export function movePageTables(mm: MmStruct, oldStart: u64, newStart: u64, lenBytes: u64): void {
+  const end = oldStart + lenBytes;
+  let at = pteRangeNext(mm, oldStart, end);
+  while (at < end) {
+    const target = pteLookup(mm, newStart + (at - oldStart));
+    assert(target != 0, "[mr-2] the tables were made before the move");
     const slot = pteLookup(mm, at);
     lockPte(slot);
     const pte = load<u64>(slot);
@@ -188,7 +195,6 @@ export function movePageTables(mm: MmStruct, oldStart: u64, newStart: u64, lenBy
     at = pteRangeNext(mm, at + PAGE_SIZE, end);
   }
   flushTlbRange(mm, oldStart, end);
-  return result;
 }
 
 /** True when fork must copy the PTEs: anonymous pages cannot be faulted in again from a file. */

@@ -67,7 +67,8 @@ export const C_PAGE_MKCLEAN: u32 = 50;
 export const C_GUP: u32 = 51;
 export const C_LOCK_SLOWPATH: u32 = 52;
 export const C_MEMCG_CHARGE: u32 = 53;
-export const COST_COUNT: u32 = 54;
+export const C_BALANCE_DIRTY: u32 = 54;
+export const COST_COUNT: u32 = 55;
 
 /** The name a user types in a cost file: Linux's or the field's word for the step. */
 export function costName(id: u32): string {
@@ -100,6 +101,7 @@ export function costName(id: u32): string {
     case C_GUP: return "gup_page";
     case C_LOCK_SLOWPATH: return "lock_slowpath";
     case C_MEMCG_CHARGE: return "memcg_charge";
+    case C_BALANCE_DIRTY: return "balance_dirty_pages";
     default: return "";
   }
 }
@@ -216,4 +218,6 @@ export function costSetDefaults(): void {
   set(C_GUP, 60);
   set(C_LOCK_SLOWPATH, 120);
   set(C_MEMCG_CHARGE, 60);
+  // d: a look at the counters, as long as a VMA lookup.
+  set(C_BALANCE_DIRTY, 30);
 }

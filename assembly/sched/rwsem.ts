@@ -9,7 +9,7 @@
  *     free -> write-held   downWrite, steals unless HANDOFF   write-held -> read-held  downgradeWrite
  *     held -> waiting      downRead/downWrite slow path: FIFO; readers are granted in batches of up to 256, writers are woken
  *
- * Interface: RwSemaphore (48 bytes), rwsemInit, downRead, downReadKillable, tryDownRead, downWrite, downWriteKillable,
+ * Interface: RwSemaphore (48 bytes), rwsemInit, downRead, downReadKillable, tryDownRead, tryDownReadHere, downWrite, downWriteKillable,
  *            tryDownWrite, upRead, upWrite, downgradeWrite, rwsemIsLocked, checkRwsem.
  * Invariants:
  *   [rwsem-1] readers > 0 and writer != 0 never hold together.
@@ -118,6 +118,11 @@ function downReadState(sem: RwSemaphore, state: u32): i32 {
 
 export function tryDownRead(sem: RwSemaphore): bool {
   syncLine(sem.line);
+  return tryDownReadHere(sem);
+}
+
+/** As tryDownRead, for a caller that must not hand over between a look at something and this. */
+export function tryDownReadHere(sem: RwSemaphore): bool {
   touchLine(sem.line);
   if (!mayRead(sem)) return false;
   sem.readers++;

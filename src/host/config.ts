@@ -25,6 +25,10 @@ export interface MachineConfig {
   choiceLog?: number;
   /** How a fault is locked. Default "linux-4.19". */
   faultLock?: FaultLockRegime;
+  /** How page_mkwrite is called, for filesystems that take part. Default "generic_page_mkwrite". */
+  mkwrite?: MkwriteRegime;
+  /** Defects of bacik-v3 that are on: bit n-1 for Dn. Default D2 to D6, as posted. */
+  bacikDefects?: number;
   /** Disk size in 4 KiB blocks; 0: no disk. Default 0. */
   diskBlocks?: number;
   /** Time slice, ns. Default 3 ms. */
@@ -41,8 +45,13 @@ export interface MachineConfig {
   costs?: Readonly<Record<string, number>>;
 }
 
-export const FAULT_LOCK_REGIMES = ["linux-4.19", "linux-5.1"] as const;
+/** Index is the kernel's number (assembly/mm/state.ts). */
+export const FAULT_LOCK_REGIMES = ["linux-4.19", "linux-5.1", "linux-6.7"] as const;
 export type FaultLockRegime = (typeof FAULT_LOCK_REGIMES)[number];
+
+/** Index is the kernel's number (assembly/mm/mkwrite.ts). */
+export const MKWRITE_REGIMES = ["generic_page_mkwrite", "bacik-v3", "generic_page_mkwrite_nommapsem", "kara", "completed"] as const;
+export type MkwriteRegime = (typeof MKWRITE_REGIMES)[number];
 
 /** A configuration that makes no machine. */
 export class ConfigError extends Error {
@@ -102,6 +111,10 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   const regime = FAULT_LOCK_REGIMES.indexOf(config.faultLock ?? "linux-4.19");
   if (regime < 0) throw new ConfigError(`faultLock is ${config.faultLock}; it must be one of ${FAULT_LOCK_REGIMES.join(", ")}`);
   fields.set("faultLock", regime);
+  const mkwrite = MKWRITE_REGIMES.indexOf(config.mkwrite ?? "generic_page_mkwrite");
+  if (mkwrite < 0) throw new ConfigError(`mkwrite is ${config.mkwrite}; it must be one of ${MKWRITE_REGIMES.join(", ")}`);
+  fields.set("mkwrite", mkwrite);
+  put("bacikDefects", config.bacikDefects, (v) => whole("bacikDefects", v, 0, 63));
   const seed = whole("seed", config.seed ?? 1, 0, Number.MAX_SAFE_INTEGER);
   return { cpus, frames: Math.floor(memoryBytes / 4096), seed, fields };
 }

@@ -41,6 +41,7 @@ export interface KernelExports {
   traceEnable: (on: number) => void;
   tracepointName: (id: number) => number;
   faultLockName: (id: number) => number;
+  mkwriteName: (id: number) => number;
   choiceLogPtr: () => number;
   choiceLogMade: () => number;
   choiceScriptPtr: () => number;
