@@ -16,6 +16,7 @@ export {
 } from "./host/machine.js";
 export { sha256 } from "./host/sha256.js";
 export { KernelPanic, type PanicContext } from "./host/panic.js";
+export { type PageTableStep, pteFlags, walkPageTable } from "./host/page-table.js";
 export type { TraceEvent } from "./host/trace.js";
 export { compileKernel, type KernelSource } from "./host/wasm.js";
 export * from "./guest/index.js";

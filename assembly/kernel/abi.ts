@@ -15,17 +15,18 @@ import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../b
 import { blockLogBase as logBase, blockLogCapacity as logCapacity } from "../block/write-log";
 import { faultLockName as regimeName } from "../mm/fault-lock";
 import { mkwriteName as regimeOfMkwrite } from "../mm/mkwrite";
+import { MmStruct } from "../mm/mm-struct";
 import { mmState } from "../mm/state";
 import { choiceState } from "../sched/choice";
 import { dispatch } from "../sched/core";
 import { COST_COUNT, costName as nameOfCost } from "../sched/cost";
 import { LC_COUNT, lockClassName as className } from "../sched/lock-class";
 import { LockStat, lockStat, lockdepState } from "../sched/lockdep";
-import { TASK_ZOMBIE, Task, sched } from "../sched/state";
+import { TASK_ZOMBIE, Task, isNullTask, sched } from "../sched/state";
 import { guestExitSeen, guestResume as resume, taskReap } from "../sched/task";
 import { checkMachine as check } from "./check";
 import { guestEntry, opBuffer as bufferOf } from "./guest";
-import { procText } from "./procfs";
+import { procText, taskOfPid } from "./procfs";
 import { spawnProcess as spawn } from "./process";
 import { kernelState } from "./state";
 
@@ -114,6 +115,12 @@ export function inspect(kind: u32, pid: u32): i32 {
 
 export function inspectPtr(): u32 {
   return <u32>kernelState().text;
+}
+
+/** Physical address of a process's root page table, as its satp would hold it; 0 without such a process. */
+export function pageTableRoot(pid: u32): u32 {
+  const task = taskOfPid(pid);
+  return isNullTask(task) ? 0 : changetype<MmStruct>(task.mm).root;
 }
 
 export function checkMachine(): void {

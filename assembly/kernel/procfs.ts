@@ -1,7 +1,7 @@
 /*
  * /proc: the views of the machine that Linux's users know, as text.
  *
- * Interface: procText(kind, pid) -> length or -errno; procRead(kind, pid), the guest's read of /proc/PID/*; PROC_*.
+ * Interface: taskOfPid(pid); procText(kind, pid) -> length or -errno; procRead(kind, pid), the guest's read of /proc/PID/*; PROC_*.
  * Invariants: [proc-mm] a view of an mm is made under its mmap_sem for reading, as in Linux: this is how a reader of
  *             /proc/PID/maps comes to wait behind somebody else's fault.
  * Locks: mmap_sem (read) when a task reads; none when the host looks from outside.
@@ -37,7 +37,7 @@ export const PROC_VMSTAT: u32 = 6;
 export const PROC_TASKS: u32 = 7;
 
 /** A live task of the process, or null. */
-function taskOfPid(pid: u32): Task {
+export function taskOfPid(pid: u32): Task {
   const s = sched();
   for (let slot: u32 = 0; slot < s.nTasks; slot++) {
     const task = taskAt(slot);

@@ -16,6 +16,7 @@ import { type BootedKernel, bootKernel, costTable } from "./boot.js";
 import { ConfigError, type MachineConfig } from "./config.js";
 import { Guest, type GuestContext, type GuestFn, type Op, type OpResult, randomFrom } from "./guests.js";
 import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
+import { type PageTableStep, walkPageTable } from "./page-table.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
 import { sha256 } from "./sha256.js";
 import { type TraceEvent, decodeTrace } from "./trace.js";
@@ -380,6 +381,13 @@ export class Machine {
     if (length < 0) throw new Error(`inspect ${kind} of ${pid}: errno ${-length}`);
     const at = this.kernel.inspectPtr();
     return new TextDecoder().decode(this.u8.slice(at, at + length));
+  }
+
+  /** The page table entries of a process's address, root first. Throws when the process does not exist. */
+  pageTable(pid: number, address: number): PageTableStep[] {
+    const root = this.guard(() => this.kernel.pageTableRoot(pid));
+    if (root === 0) throw new Error(`no process ${pid}`);
+    return walkPageTable(this.memory.buffer, root, address);
   }
 
   /** Runs every invariant walk of the kernel. Throws KernelPanic on a broken law. */

@@ -48,6 +48,7 @@ export interface KernelExports {
   choiceScriptSet: (length: number) => void;
   inspect: (kind: number, pid: number) => number;
   inspectPtr: () => number;
+  pageTableRoot: (pid: number) => number;
   checkMachine: () => void;
   failPageAfter: (n: number) => void;
   failSlabAfter: (n: number) => void;
