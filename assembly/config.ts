@@ -18,6 +18,8 @@ export const MAX_TASKS: u32 = 4096;
 export const MAX_FDS: u32 = 256;
 /** Nested locks of one task; Linux's lockdep allows 48, the deepest chain of SCENARIOS 2.1 is 9. */
 export const MAX_HELD_LOCKS: u32 = 16;
+/** Histograms for guests: two for each of 128 jobs, and some. */
+export const MAX_RECORDERS: u32 = 1024;
 /** Longest path component, as in Linux. */
 export const NAME_MAX: u32 = 255;
 /** Longest path, as in Linux. */
@@ -79,6 +81,8 @@ export class BootConfig {
   pagePoison: u32;
   /** Defects of the bacik-v3 regime that are on, bit n-1 for Dn (mm/bacik.ts). */
   bacikDefects: u32;
+  /** Histograms for what guests measure (kernel/io-batch.ts). */
+  recorders: u32;
 }
 
 export function bootConfig(): BootConfig {

@@ -22,10 +22,12 @@ import { dispatch } from "../sched/core";
 import { COST_COUNT, costName as nameOfCost } from "../sched/cost";
 import { LC_COUNT, lockClassName as className } from "../sched/lock-class";
 import { LockStat, lockStat, lockdepState } from "../sched/lockdep";
+import { lockWaitHistogram as waitHistogram } from "../sched/lock-wait";
 import { TASK_ZOMBIE, Task, isNullTask, sched } from "../sched/state";
 import { guestExitSeen, guestResume as resume, taskReap } from "../sched/task";
 import { checkMachine as check } from "./check";
 import { guestEntry, opBuffer as bufferOf } from "./guest";
+import { recorderAt } from "./io-batch";
 import { procText, taskOfPid } from "./procfs";
 import { spawnProcess as spawn } from "./process";
 import { kernelState } from "./state";
@@ -146,6 +148,16 @@ export function lockdepClass(index: u32): u32 {
 
 export function faultHistogram(): u32 {
   return <u32>mmState().faultHist;
+}
+
+/** Wait histogram of a lock class (0 read, 1 write), 0 for a class that has none. */
+export function lockWaitHistogram(classId: u32, mode: u32): u32 {
+  return <u32>waitHistogram(classId, mode);
+}
+
+/** Histogram of what guests recorded under a number, 0 for none. */
+export function recorderHistogram(id: u32): u32 {
+  return <u32>recorderAt(id);
 }
 
 export function histPercentile(at: u32, p: f64): f64 {

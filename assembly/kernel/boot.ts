@@ -8,7 +8,7 @@
  * Locks: none.
  * Why not boot from the host step by step: the order is the kernel's business.
  */
-import { BootConfig, MAX_CPUS, MAX_TASKS, bootConfig } from "../config";
+import { BootConfig, MAX_CPUS, MAX_RECORDERS, MAX_TASKS, bootConfig } from "../config";
 import { EINVAL, ENOMEM } from "../lib/errno";
 import { HISTOGRAM_BYTES, histInit } from "../lib/histogram";
 import { KmemCache, kmemCacheInit, slabInit } from "../lib/slab";
@@ -34,11 +34,13 @@ import { cpusInit } from "../sched/core";
 import { costSetDefaults } from "../sched/cost";
 import { cpuTreeInit } from "../sched/cpu-tree";
 import { lockBitInit } from "../sched/lock-bit";
+import { LOCK_WAIT_BYTES } from "../sched/lock-wait";
 import { lockdepInit } from "../sched/lockdep";
 import { Cpu, TASK_STRIDE, cpuAt, sched } from "../sched/state";
 import { switchInit } from "../sched/switch";
 import { taskTableInit } from "../sched/task";
 import { guestInit } from "./guest";
+import { recordersInit } from "./io-batch";
 import { oomKill } from "./oom";
 import { Process, forceSignal } from "./process";
 import { kernelState } from "./state";
@@ -65,6 +67,7 @@ export function configDefaults(memoryBytes: u32, frames: u32, cpus: u32): void {
   config.raPages = 32;
   config.faultAroundPages = 16;
   config.bacikDefects = BACIK_V3_DEFECTS;
+  config.recorders = 4;
   costSetDefaults();
 }
 
@@ -83,7 +86,7 @@ export function minimumBytes(): f64 {
   const fixed: f64 = <f64>BOOT_BASE + 96 * 1024 + (c.frames >= 4096 ? 256 * 1024 : 32 * 1024);
   return (
     fixed + perCpu * <f64>c.cpus + perTask * <f64>c.maxTasks + perFrame * <f64>c.frames + <f64>c.arenaBytes +
-    <f64>c.traceEvents * 32 + <f64>c.choiceLog * 8 + disk
+    <f64>c.traceEvents * 32 + <f64>c.choiceLog * 8 + disk + <f64>LOCK_WAIT_BYTES + <f64>c.recorders * HISTOGRAM_BYTES
   );
 }
 
@@ -92,7 +95,8 @@ function valid(c: BootConfig): bool {
   if (c.maxTasks == 0 || c.maxTasks > MAX_TASKS || c.saveAreaBytes < 4096) return false;
   if (c.tlbEntries == 0 || (c.tlbEntries & (c.tlbEntries - 1)) != 0) return false;
   if (c.traceEvents == 0 || (c.traceEvents & (c.traceEvents - 1)) != 0) return false;
-  return c.frames >= 64 && c.sliceNs >= 1000 && c.faultLock < FAULT_LOCK_REGIMES && c.mkwrite < MKWRITE_REGIMES;
+  if (c.frames < 64 || c.sliceNs < 1000 || c.recorders > MAX_RECORDERS) return false;
+  return c.faultLock < FAULT_LOCK_REGIMES && c.mkwrite < MKWRITE_REGIMES;
 }
 
 function carveSched(c: BootConfig): bool {
@@ -171,7 +175,7 @@ export function boot(): i32 {
   if (!carveLib(c) || !carveSched(c) || !tlbInit(c.tlbEntries)) return -ENOMEM;
   cpuRoom().pageFault = handlePageFault;
   sched().switchMmFn = switchMm;
-  if (!blockInit() || !carveMm(c) || !guestInit() || !syscallInit()) return -ENOMEM;
+  if (!blockInit() || !carveMm(c) || !recordersInit(c.recorders) || !guestInit() || !syscallInit()) return -ENOMEM;
   const error = fsInit();
   if (error != 0) return error;
   if (!carveFrames(c)) return -ENOMEM;

@@ -33,6 +33,7 @@ export function configFieldName(i: u32): string {
     case 19: return "pagePoison";
     case 20: return "skewNs";
     case 21: return "bacikDefects";
+    case 22: return "recorders";
     default: return "";
   }
 }
@@ -60,7 +61,8 @@ export function configFieldOffset(i: u32): u32 {
     case 18: return offsetof<BootConfig>("faultAroundPages");
     case 19: return offsetof<BootConfig>("pagePoison");
     case 20: return offsetof<BootConfig>("skewNs");
-    default: return offsetof<BootConfig>("bacikDefects");
+    case 21: return offsetof<BootConfig>("bacikDefects");
+    default: return offsetof<BootConfig>("recorders");
   }
 }
 

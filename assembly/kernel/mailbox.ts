@@ -22,6 +22,8 @@ export const OP_COMPUTE: u32 = 0x10005;
 export const OP_GETTIME: u32 = 0x10006;
 export const OP_PROC_READ: u32 = 0x10007;
 export const OP_BARRIER: u32 = 0x10008;
+export const OP_RECORD: u32 = 0x10009;
+export const OP_IO: u32 = 0x1000a;
 
 @unmanaged
 export class Mailbox {

@@ -35,6 +35,9 @@ export class KernelState {
   lastOomPid: u32;
   lastOomRss: u32;
   signals: u32;
+  /** nRecorders histograms of what guests measure (io-batch.ts). */
+  recorders: usize;
+  nRecorders: u32;
 
   get processes(): ListHead {
     return changetype<ListHead>(changetype<usize>(this) + offsetof<KernelState>("processNext"));

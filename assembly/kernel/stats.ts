@@ -14,8 +14,10 @@ import { MmState, mmState } from "../mm/state";
 import { lockdepState } from "../sched/lockdep";
 import { LC_MAX } from "../sched/lock-class";
 import { LockStat } from "../sched/lockdep";
+import { lockWaitReset } from "../sched/lock-wait";
 import { cpuAt, sched } from "../sched/state";
 import { slabState } from "../lib/slab";
+import { recordersReset } from "./io-batch";
 import { kernelState } from "./state";
 
 export function statName(i: u32): string {
@@ -213,5 +215,7 @@ export function statsReset(): void {
   }
   memory.fill(lockdepState().stats, 0, LC_MAX * 2 * offsetof<LockStat>());
   if (m.faultHist != 0) histInit(m.faultHist);
+  lockWaitReset();
+  recordersReset();
   traceClear();
 }

@@ -16,6 +16,7 @@
 import { bootAlloc, SCHED_STATE } from "../memlayout";
 import { MAX_HELD_LOCKS } from "../config";
 import { LC_MAX, LC_NONE } from "./lock-class";
+import { lockWaitInit, lockWaitRecord } from "./lock-wait";
 import { SchedState, Task, isNullTask, sched } from "./state";
 
 export const LOCK_READ: u32 = 0;
@@ -57,6 +58,8 @@ export class LockdepState {
   /** Classes held now, 8 bytes, outermost first; then those of the opposite order. */
   newChain: u64;
   oldChain: u64;
+  /** Wait histograms (lock-wait.ts). */
+  waits: usize;
 }
 
 export const LOCKDEP_STATE: usize = SCHED_STATE + 0x300;
@@ -71,7 +74,7 @@ export function lockdepInit(): bool {
   d.chains = bootAlloc(LC_MAX * LC_MAX * 8, 8);
   d.stats = bootAlloc(LC_MAX * 2 * offsetof<LockStat>(), 64);
   d.reported = 0;
-  return d.rows != 0 && d.chains != 0 && d.stats != 0;
+  return d.rows != 0 && d.chains != 0 && d.stats != 0 && lockWaitInit();
 }
 
 export function lockStat(classId: u32, mode: u32): LockStat {
@@ -206,6 +209,7 @@ export function lockForget(lock: usize): void {
 /** Counts an acquisition that had to wait. */
 export function lockContended(classId: u32, mode: u32, waitNs: u64): void {
   const stat = lockStat(classId, mode);
+  lockWaitRecord(classId, mode, waitNs);
   stat.contentions++;
   stat.waitNs += waitNs;
   if (waitNs > stat.waitMaxNs) stat.waitMaxNs = waitNs;

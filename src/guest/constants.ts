@@ -118,6 +118,8 @@ export const OP = {
   gettime: 0x10006,
   procRead: 0x10007,
   barrier: 0x10008,
+  record: 0x10009,
+  io: 0x1000a,
 } as const;
 
 /** Op.flags: a fault's signal is a result. */

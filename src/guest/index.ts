@@ -2,5 +2,6 @@
  * The scripted-guest API.
  */
 export * from "./constants.js";
+export * from "./io.js";
 export * from "./mem.js";
 export * from "./sys.js";

@@ -41,6 +41,8 @@ export interface MachineConfig {
   faultAroundPages?: number;
   /** Fill freed frames with poison and check it. Default false. */
   pagePoison?: boolean;
+  /** Histograms for what guests measure (guest/mem.ts: record). Default 4. */
+  recorders?: number;
   /** Costs to override, ns by name. */
   costs?: Readonly<Record<string, number>>;
 }
@@ -105,6 +107,7 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   put("skewNs", config.skewNs, (v) => whole("skewNs", v, 0, 1e6));
   put("raPages", config.raPages, (v) => whole("raPages", v, 0, 1024));
   put("faultAroundPages", config.faultAroundPages, (v) => powerOfTwo("faultAroundPages", v, 1, 512));
+  put("recorders", config.recorders, (v) => whole("recorders", v, 0, 1024));
   if (config.trace === true) fields.set("traceOn", 1);
   if (config.pagePoison === true) fields.set("pagePoison", 1);
   fields.set("choicePolicy", { default: 0, random: 1, script: 2 }[config.choices ?? "default"]);

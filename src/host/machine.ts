@@ -14,6 +14,7 @@
  */
 import { type BootedKernel, bootKernel, costTable } from "./boot.js";
 import { ConfigError, type MachineConfig } from "./config.js";
+import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } from "./histogram.js";
 import { Guest, type GuestContext, type GuestFn, type Op, type OpResult, randomFrom } from "./guests.js";
 import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
 import { type PageTableStep, walkPageTable } from "./page-table.js";
@@ -55,13 +56,7 @@ export interface LockStat {
 }
 
 /** Latencies of page faults from trap to return, ns. */
-export interface FaultLatency {
-  N: number;
-  min: number;
-  mean: number;
-  max: number;
-  percentile: Record<"50" | "90" | "99" | "99.9", number>;
-}
+export type FaultLatency = Latency;
 
 /** A point in a machine's life. Good for this machine and for any other with the same kernel and configuration. */
 export interface Snapshot {
@@ -351,16 +346,38 @@ export class Machine {
 
   /** Latencies of the faults since boot or statsReset. */
   faultLatency(): FaultLatency {
-    const at = this.kernel.faultHistogram();
-    const N = this.kernel.histField(at, 0);
-    const p = (percent: number): number => this.kernel.histPercentile(at, percent);
-    return {
-      N,
-      min: this.kernel.histField(at, 2),
-      mean: N === 0 ? 0 : this.kernel.histField(at, 1) / N,
-      max: this.kernel.histField(at, 3),
-      percentile: { "50": p(50), "90": p(90), "99": p(99), "99.9": p(99.9) },
-    };
+    return latencyOf(this.faultHistogram());
+  }
+
+  /** The same, bucket by bucket. */
+  faultHistogram(): Histogram {
+    return this.histogramAt(this.kernel.faultHistogram());
+  }
+
+  /** Waits for a lock class by those who had to wait. Throws for a class that keeps no histogram (mmap_sem and vma_lock do). */
+  lockWaitHistograms(lockClass: string): { read: Histogram; write: Histogram } {
+    const id = this.lockClasses.indexOf(lockClass);
+    if (id < 1 || this.kernel.lockWaitHistogram(id, 0) === 0) throw new Error(`lock class "${lockClass}" keeps no wait histogram`);
+    return { read: this.histogramAt(this.kernel.lockWaitHistogram(id, 0)), write: this.histogramAt(this.kernel.lockWaitHistogram(id, 1)) };
+  }
+
+  /** Waits for a lock class over all acquisitions: those that found the lock free waited 0 ns. */
+  lockWaits(lockClass: string): { read: Latency; write: Latency } {
+    const waits = this.lockWaitHistograms(lockClass);
+    const stat = this.lockStat()[lockClass];
+    const free = (mode: "read" | "write"): number => (stat ? stat[mode].acquisitions - stat[mode].contentions : 0);
+    return { read: latencyOf(withZeros(waits.read, free("read"))), write: latencyOf(withZeros(waits.write, free("write"))) };
+  }
+
+  /** What guests recorded under a number (guest/mem.ts: record). */
+  recorded(id: number): Histogram {
+    const at = this.kernel.recorderHistogram(id);
+    if (at === 0) throw new Error(`no recorder ${id}: MachineConfig.recorders is too low`);
+    return this.histogramAt(at);
+  }
+
+  private histogramAt(at: number): Histogram {
+    return readHistogram(this.memory.buffer, at >>> 0);
   }
 
   /** The last events of the trace ring, oldest first. */

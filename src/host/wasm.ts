@@ -32,6 +32,8 @@ export interface KernelExports {
   lockStatField: (classId: number, mode: number, field: number) => number;
   lockdepClass: (i: number) => number;
   faultHistogram: () => number;
+  lockWaitHistogram: (classId: number, mode: number) => number;
+  recorderHistogram: (id: number) => number;
   histPercentile: (at: number, p: number) => number;
   histField: (at: number, field: number) => number;
   tracePtr: () => number;
