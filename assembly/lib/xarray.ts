@@ -118,6 +118,16 @@ function fillSlot(node: usize, slot: u32, value: usize): void {
   store<u32>(node, load<u32>(node, NODE_COUNT) + 1, NODE_COUNT);
 }
 
+/** The first root is as high as its first index needs: raising an empty one would leave it below as a node without entries. */
+function plant(xa: XArray, index: u32): bool {
+  let shift: u32 = 0;
+  while (!reaches(index, shift)) shift += 6;
+  xa.head = newNode(shift, 0, 0);
+  if (xa.head == 0) return false;
+  xa.shift = shift;
+  return true;
+}
+
 /** Raises the root until it reaches the index. False on ENOMEM; the tree is valid either way. */
 function grow(xa: XArray, index: u32): bool {
   while (!reaches(index, xa.shift)) {
@@ -139,11 +149,7 @@ function grow(xa: XArray, index: u32): bool {
 /** Stores an entry (not 0), replacing what was there, marks kept. Returns 0 or -ENOMEM. */
 export function xaStore(xa: XArray, index: u32, entry: usize): i32 {
   assert(entry != 0, "xaErase removes an entry");
-  if (xa.head == 0) {
-    xa.head = newNode(0, 0, 0);
-    xa.shift = 0;
-    if (xa.head == 0) return -ENOMEM;
-  }
+  if (xa.head == 0 && !plant(xa, index)) return -ENOMEM;
   if (!grow(xa, index)) {
     trim(xa, xa.head);
     return -ENOMEM;

@@ -13,20 +13,13 @@ import { blkdevIssueFlush, inFlightNext, submitBio, submitBioWait } from "../../
 import { DISK_FAULTS, DISK_MODEL, blockState, diskOpStats } from "../../assembly/block/state";
 import { blockLogBase, blockLogCapacity, blockLogData, writeLogReset } from "../../assembly/block/write-log";
 import { bootConfig } from "../../assembly/config";
-import { slabInit } from "../../assembly/lib/slab";
-import { TRACE_EVENT_BYTES, traceCount, traceInit, traceState } from "../../assembly/lib/trace";
-import { COST_TABLE, PAGE_SIZE, bootAlloc, bootAllocInit } from "../../assembly/memlayout";
-import { choiceInit } from "../../assembly/sched/choice";
-import { cpusInit, dispatch } from "../../assembly/sched/core";
-import { C_BIO_END, C_BIO_SUBMIT, costSetDefaults } from "../../assembly/sched/cost";
-import { cpuTreeInit } from "../../assembly/sched/cpu-tree";
-import { lockdepInit } from "../../assembly/sched/lockdep";
-import { Cpu, Task, cpuAt, nowNs, sched } from "../../assembly/sched/state";
-import { switchInit } from "../../assembly/sched/switch";
-import { guestExitSeen, taskCreate, taskExit, taskReap, taskStart, taskTableInit } from "../../assembly/sched/task";
+import { TRACE_EVENT_BYTES, traceCount, traceState } from "../../assembly/lib/trace";
+import { COST_TABLE, PAGE_SIZE, bootAlloc } from "../../assembly/memlayout";
+import { C_BIO_END, C_BIO_SUBMIT } from "../../assembly/sched/cost";
+import { Task, nowNs, sched } from "../../assembly/sched/state";
+import { taskCreate, taskExit, taskStart } from "../../assembly/sched/task";
+import { machineBoot, machineRun } from "./machine";
 
-const ARENA_BYTES: u32 = 1 << 20;
-const TRACE_EVENTS: u32 = 1024;
 const RING_ENTRIES: u32 = 4096;
 const RING_ENTRY: u32 = 24;
 const FRAMES: u32 = 256;
@@ -50,33 +43,11 @@ function harness(): BlkHarness {
   return changetype<BlkHarness>(HARNESS);
 }
 
-function libInit(): bool {
-  const arena = bootAlloc(ARENA_BYTES, 64);
-  const ring = bootAlloc(TRACE_EVENTS * TRACE_EVENT_BYTES, 64);
-  if (arena == 0 || ring == 0) return false;
-  slabInit(arena, ARENA_BYTES);
-  traceInit(ring, TRACE_EVENTS);
-  traceState().enabled = 1;
-  return true;
-}
-
 /** Boots; all costs are 0 unless withCosts. The test fills DiskModel in before. Returns 0 when memory is too small. */
 export function blkBoot(cpus: u32, diskBlocks: u32, seed: u32, policy: u32, limitBytes: u32, withCosts: u32): u32 {
-  const s = sched();
-  bootAllocInit(limitBytes);
   bootConfig().diskBlocks = diskBlocks;
   bootConfig().seed = seed;
-  costSetDefaults();
-  if (withCosts == 0) memory.fill(COST_TABLE, 0, 1024);
-  s.nCpus = cpus;
-  s.cpusPerSocket = cpus;
-  s.sliceNs = 1_000_000;
-  s.cpus = bootAlloc(cpus * <u32>offsetof<Cpu>(), 64);
-  if (s.cpus == 0 || !cpuTreeInit(cpus) || !taskTableInit(16, 4096)) return 0;
-  if (!libInit() || !lockdepInit() || !choiceInit(policy, seed, 1024)) return 0;
-  switchInit();
-  cpusInit();
-  s.cpu = cpuAt(0);
+  if (machineBoot(cpus, 1, 16, 4096, 1_000_000, 0, seed, policy, limitBytes, withCosts) == 0) return 0;
   const h = harness();
   h.ring = bootAlloc(RING_ENTRIES * RING_ENTRY, 64);
   h.frames = bootAlloc(FRAMES * PAGE_SIZE, PAGE_SIZE);
@@ -157,13 +128,7 @@ export function blkTask(slot: u32): void {
 
 /** Runs the machine; tasks that exit are reaped. Returns the dispatcher's reason. */
 export function blkRun(untilNs: f64): u32 {
-  while (true) {
-    const why = dispatch(<u64>untilNs);
-    const done = sched().guestTask;
-    if (changetype<usize>(done) == 0) return why;
-    guestExitSeen(done);
-    taskReap(done);
-  }
+  return machineRun(untilNs, 1);
 }
 
 export function blkNow(): f64 {

@@ -76,7 +76,8 @@ async function buildHarness(): Promise<void> {
   await part("harness", ["assembly", "asconfig.json", "kernel-tests/harness"], ["kernel-tests.wasm"], () =>
     asc(
       ...["assembly/flags/checked.ts", "kernel-tests/harness/index.ts", "--config", "asconfig.json"],
-      ...["--target", "checked", "-o", "build/kernel-tests.wasm"],
+      // 235: the harness exports whole rooms, and classes do not become exports.
+      ...["--target", "checked", "-o", "build/kernel-tests.wasm", "--disableWarning", "235"],
     ),
   );
 }
