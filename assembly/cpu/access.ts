@@ -1,7 +1,7 @@
 /*
  * Guest accesses in batches: touches, loads and stores of scripted guests, each byte through the MMU, each fault a precise trap.
  *
- * Interface: touchRange, storeBytes, loadBytes, touchRandom, accessByte; faultedAddress() after a failure.
+ * Interface: touchRange, storeBytes, loadBytes, touchRandom, accessPage.
  * Invariants:
  *   [acc-1] an access that faults is made again after the handler said so, or not at all.
  *   [acc-2] an access that crosses a page is made only when both pages are there: the fault names the first missing byte.
@@ -9,41 +9,66 @@
  * Why not one access per host call: crossing the boundary costs more than the access.
  */
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
-import { syncPoint } from "../sched/core";
+import { CacheLine, touchLine } from "../sched/cache-line";
+import { syncLine, syncPoint } from "../sched/core";
 import { C_TLB_HIT, C_TLB_WALK, chargeCost } from "../sched/cost";
 import { Cpu, sched } from "../sched/state";
 import { prngBelow } from "../lib/prng";
 import {
   ACCESS_READ, ACCESS_WRITE, CAUSE_LOAD_PAGE_FAULT, CAUSE_NONE, CAUSE_STORE_PAGE_FAULT, mmuRefill, tlbLookup,
 } from "./mmu";
-import { TLB_READ, TLB_WRITE, cpuRoom } from "./tlb";
+import { FAULT_LOCK_HELD, TLB_READ, TLB_WRITE, cpuRoom } from "./tlb";
 
-/** Linear address for an access that lies in one page, faulting the page in as often as needed; 0 when given up. */
-export function accessPage(address: u64, lenBytes: u32, access: u32): usize {
-  assert((<u32>address & 0xfff) + lenBytes <= PAGE_SIZE, "accessPage works on one page");
-  const tagOffset = access == ACCESS_WRITE ? TLB_WRITE : TLB_READ;
-  while (true) {
-    const cpu = sched().cpu;
-    let at = tlbLookup(cpu, address, lenBytes, tagOffset);
+/**
+ * The slow path of an access, written into its callers: a task that hands over here has few frames to unwind, and a fault
+ * under contention hands over twice, before its lock is taken and before it is released (DECISIONS: hand over where the stack
+ * is shallow).
+ */
+class Access {
+  /** Linear address for an access that lies in one page, faulting the page in as often as needed; 0 when given up. */
+  @inline static page(address: u64, lenBytes: u32, access: u32): usize {
+    const tagOffset = access == ACCESS_WRITE ? TLB_WRITE : TLB_READ;
+    let at = tlbLookup(sched().cpu, address, lenBytes, tagOffset);
     if (at != 0) {
-      cpu.mmuHits++;
+      sched().cpu.mmuHits++;
       chargeCost(C_TLB_HIT);
       return at;
     }
-    chargeCost(C_TLB_WALK);
-    if (mmuRefill(cpu, address, access) == CAUSE_NONE) {
-      at = tlbLookup(cpu, address, lenBytes, tagOffset);
-      assert(at != 0, "[mmu-1] a refill serves the access that asked for it");
-      return at;
+    while (true) {
+      chargeCost(C_TLB_WALK);
+      if (mmuRefill(sched().cpu, address, access) == CAUSE_NONE) {
+        at = tlbLookup(sched().cpu, address, lenBytes, tagOffset);
+        assert(at != 0, "[mmu-1] a refill serves the access that asked for it");
+        return at;
+      }
+      if (Access.fault(address, access) != 0) return 0;
     }
-    if (takeFault(address, access) != 0) return 0;
+  }
+
+  /** One trap. Returns 0: make the access again; else it is given up. */
+  @inline static fault(address: u64, access: u32): u32 {
+    const cause = access == ACCESS_WRITE ? CAUSE_STORE_PAGE_FAULT : CAUSE_LOAD_PAGE_FAULT;
+    const enter = cpuRoom().faultEnter;
+    const line = enter(cause, address);
+    if (line != 0) {
+      syncLine(changetype<CacheLine>(line));
+      // The lock's atomic, paid here: under contention the line comes late, and what comes after waits for its turn.
+      touchLine(changetype<CacheLine>(line));
+      syncPoint();
+    }
+    const handle = cpuRoom().pageFault;
+    const result = handle(cause, address);
+    if (result != FAULT_LOCK_HELD) return result;
+    if (line != 0) syncLine(changetype<CacheLine>(line));
+    const leave = cpuRoom().faultLeave;
+    return leave();
   }
 }
 
-function takeFault(address: u64, access: u32): u32 {
-  const cause = access == ACCESS_WRITE ? CAUSE_STORE_PAGE_FAULT : CAUSE_LOAD_PAGE_FAULT;
-  const f = cpuRoom().pageFault;
-  return f(cause, address);
+/** As Access.page, as a call: for accesses that are rare or long. */
+export function accessPage(address: u64, lenBytes: u32, access: u32): usize {
+  assert((<u32>address & 0xfff) + lenBytes <= PAGE_SIZE, "accessPage works on one page");
+  return Access.page(address, lenBytes, access);
 }
 
 /**
@@ -52,9 +77,10 @@ function takeFault(address: u64, access: u32): u32 {
  */
 export function touchRange(address: u64, lenBytes: u64, stride: u64, write: bool, value: u8): u64 {
   let done: u64 = 0;
+  const access = write ? ACCESS_WRITE : ACCESS_READ;
   for (let offset: u64 = 0; offset < lenBytes; offset += stride) {
     syncPoint();
-    const at = accessPage(address + offset, 1, write ? ACCESS_WRITE : ACCESS_READ);
+    const at = Access.page(address + offset, 1, access);
     if (at == 0) return done;
     if (write) store<u8>(at, value);
     else load<u8>(at);
@@ -71,7 +97,7 @@ export function touchRandom(address: u64, lenBytes: u64, count: u64, writePercen
     syncPoint();
     const page = prngBelow(prng, pages);
     const write = prngBelow(prng, 100) < writePercent;
-    const at = accessPage(address + (<u64>page << PAGE_SHIFT), 1, write ? ACCESS_WRITE : ACCESS_READ);
+    const at = Access.page(address + (<u64>page << PAGE_SHIFT), 1, write ? ACCESS_WRITE : ACCESS_READ);
     if (at == 0) return done;
     if (write) store<u8>(at, <u8>done);
     else load<u8>(at);

@@ -16,7 +16,7 @@
  * Why not clear entries to flush an address space: 4096 stores against one increment of the context.
  */
 import { CPU_STATE, bootAlloc } from "../memlayout";
-import { Cpu, cpuAt, sched } from "../sched/state";
+import { Cpu, STRIDE_SKEW, cpuAt, sched } from "../sched/state";
 
 export const TLB_READ: u32 = 0;
 export const TLB_WRITE: u32 = 8;
@@ -27,6 +27,9 @@ const TAG_INVALID: u64 = u64.MAX_VALUE;
 /** Contexts have 28 bits; the last one is never given out. */
 const CONTEXT_MAX: u32 = 0x0fff_fffe;
 
+/** pageFault's result: the fault is handled, its lock is still held. */
+export const FAULT_LOCK_HELD: u32 = 2;
+
 @unmanaged
 export class CpuRoomState {
   /** TlbEntries - 1. */
@@ -34,8 +37,14 @@ export class CpuRoomState {
   nextContext: u32;
   /** Times the contexts ran out and every TLB was cleared. */
   contextWraps: u32;
-  /** Page fault entry: (cause, address) => 0 to retry the access, else the access is given up. See cpu/trap.ts. */
+  /**
+   * The trap vector, filled by mm's owner at boot. faultEnter notes the trap and returns the cache line of the lock that the
+   * fault will take, or 0; it never blocks; the caller touches that line. pageFault returns 0 to make the access again, FAULT_LOCK_HELD when that lock is
+   * still to be released by faultLeave, else the access is given up. faultLeave returns 0 or, when given up, 1.
+   */
+  faultEnter: (cause: u32, address: u64) => usize;
   pageFault: (cause: u32, address: u64) => u32;
+  faultLeave: () => u32;
   /** Set when contexts wrapped: every mm must take a new one. */
   contextEpoch: u32;
 }
@@ -53,7 +62,7 @@ export function tlbInit(entries: u32): bool {
   room.nextContext = 1;
   room.contextEpoch = 1;
   for (let id: u32 = 0; id < s.nCpus; id++) {
-    const tlb = bootAlloc(entries * TLB_ENTRY_BYTES, 64);
+    const tlb = bootAlloc(entries * TLB_ENTRY_BYTES + STRIDE_SKEW, 64);
     if (tlb == 0) return false;
     cpuAt(id).tlb = tlb;
     tlbFlushAll(cpuAt(id));

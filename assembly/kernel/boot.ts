@@ -18,7 +18,7 @@ import { BOOT_BASE, BOOT_CONFIG, PAGE_SIZE, bootAlloc, bootAllocInit, bootAllocS
 import { blockInit } from "../block/init";
 import { cpuRoom, tlbInit } from "../cpu/tlb";
 import { fsInit } from "../fs/init";
-import { handlePageFault } from "../mm/fault-lock";
+import { faultEnter, faultLeave, handlePageFault } from "../mm/fault-lock";
 import { BACIK_V3_DEFECTS } from "../mm/bacik";
 import { MKWRITE_REGIMES } from "../mm/mkwrite";
 import { MmStruct } from "../mm/mm-struct";
@@ -36,7 +36,7 @@ import { cpuTreeInit } from "../sched/cpu-tree";
 import { lockBitInit } from "../sched/lock-bit";
 import { LOCK_WAIT_BYTES } from "../sched/lock-wait";
 import { lockdepInit } from "../sched/lockdep";
-import { Cpu, TASK_STRIDE, cpuAt, sched } from "../sched/state";
+import { Cpu, STRIDE_SKEW, TASK_STRIDE, cpuAt, sched } from "../sched/state";
 import { switchInit } from "../sched/switch";
 import { taskTableInit } from "../sched/task";
 import { guestInit } from "./guest";
@@ -63,7 +63,7 @@ export function configDefaults(memoryBytes: u32, frames: u32, cpus: u32): void {
   config.traceEvents = frames >= 4096 ? 16384 : 256;
   config.choiceLog = 0;
   config.sliceNs = 3_000_000;
-  config.skewNs = 2000;
+  config.skewNs = 8000;
   config.raPages = 32;
   config.faultAroundPages = 16;
   config.bacikDefects = BACIK_V3_DEFECTS;
@@ -79,8 +79,8 @@ export function arenaFor(frames: u32, tasks: u32): u32 {
 /** Linear memory that the present configuration needs, bytes. */
 export function minimumBytes(): f64 {
   const c = bootConfig();
-  const perCpu: f64 = <f64>c.tlbEntries * 32 + offsetof<Cpu>() + 64 + 256;
-  const perTask: f64 = <f64>c.saveAreaBytes + TASK_STRIDE;
+  const perCpu: f64 = <f64>c.tlbEntries * 32 + STRIDE_SKEW + offsetof<Cpu>() + 64 + 256;
+  const perTask: f64 = <f64>c.saveAreaBytes + STRIDE_SKEW + TASK_STRIDE;
   const perFrame: f64 = <f64>PAGE_SIZE + 64;
   const disk: f64 = <f64>c.diskBlocks * 4096 * 1.5 + (c.diskBlocks != 0 ? 1_200_000.0 : 0.0);
   const fixed: f64 = <f64>BOOT_BASE + 96 * 1024 + (c.frames >= 4096 ? 256 * 1024 : 32 * 1024);
@@ -173,7 +173,9 @@ export function boot(): i32 {
   if (!valid(c)) return -EINVAL;
   bootAllocInit(c.memoryBytes);
   if (!carveLib(c) || !carveSched(c) || !tlbInit(c.tlbEntries)) return -ENOMEM;
+  cpuRoom().faultEnter = faultEnter;
   cpuRoom().pageFault = handlePageFault;
+  cpuRoom().faultLeave = faultLeave;
   sched().switchMmFn = switchMm;
   if (!blockInit() || !carveMm(c) || !recordersInit(c.recorders) || !guestInit() || !syscallInit()) return -ENOMEM;
   const error = fsInit();

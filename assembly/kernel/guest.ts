@@ -135,7 +135,6 @@ function compute(ns: u64): i64 {
 function pseudoOp(box: Mailbox): i64 {
   switch (box.nr) {
     case OP_NOP: return 0;
-    case OP_TOUCH: return touch(box);
     case OP_STORE: return moveBytes(box, true);
     case OP_LOAD: return moveBytes(box, false);
     case OP_TOUCH_RANDOM: return touchAtRandom(box);
@@ -178,7 +177,8 @@ export function guestEntry(task: Task): void {
   const box = mailboxOf(task);
   box.signal = 0;
   box.faultAddress = 0;
-  const result = box.nr >= OP_NOP ? pseudoOp(box) : systemCall(box);
+  // Touches first, apart from the rest: this frame and touch's are unwound at every hand-over of a contended fault.
+  const result = box.nr == OP_TOUCH ? touch(box) : box.nr >= OP_NOP ? pseudoOp(box) : systemCall(box);
   const me = currentTask();
   // exit(2) has run: there is nobody to report to.
   if (me.state == TASK_ZOMBIE) return;

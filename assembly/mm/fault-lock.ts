@@ -8,7 +8,7 @@
  * Regimes (a regime is data, DESIGN D8):   linux-4.19  mmap_sem held throughout
  *                                          linux-5.1   dropped for read IO, and for dirty throttling (RETRY)
  *                                          linux-6.7   per-VMA lock first (user mode), mmap_sem second; else as 5.1 (COMPLETED)
- * Interface: handlePageFault (the trap vector's), faultInKernel (the kernel's own accesses), releaseFaultLock, tryRetakeFaultLock,
+ * Interface: faultEnter, handlePageFault, faultLeave (the trap vector), faultInKernel (the kernel's own accesses), releaseFaultLock, tryRetakeFaultLock,
  *            maybeUnlockForIo, faultLockName, faultPassLocked and faultGiveUp (get_user_pages).
  * Invariants:
  *   [mk-4] RETRY and COMPLETED come back with the lock dropped, all else with it held.
@@ -24,8 +24,9 @@ import {
   TP_VMA_LOCK_MISS,
 } from "../tracepoints";
 import { CAUSE_FETCH_PAGE_FAULT, CAUSE_STORE_PAGE_FAULT } from "../cpu/mmu";
+import { FAULT_LOCK_HELD } from "../cpu/tlb";
 import { C_TRAP_ENTRY, C_TRAP_EXIT, C_VMA_CACHED, C_VMA_LOOKUP, chargeCost } from "../sched/cost";
-import { downRead, downReadKillable, tryDownRead, upRead } from "../sched/rwsem";
+import { downReadKillable, downReadTouched, tryDownRead, upRead } from "../sched/rwsem";
 import { Task, currentTask, sched } from "../sched/state";
 import { lockHeld } from "../sched/lockdep";
 import {
@@ -61,12 +62,10 @@ function trace(id: u32, mm: MmStruct, a: u64): void {
   traceEmit(s.clockNs, id, s.cpu.id, s.current.id, a, mm.id);
 }
 
-/** Takes mmap_sem for reading. False: a fatal signal came first. */
-function takeMmapSem(mm: MmStruct, killable: bool): bool {
+/** Takes mmap_sem for reading; `touched`: the trap vector has paid for its line. False: a fatal signal came first. */
+function takeMmapSem(mm: MmStruct, touched: bool): bool {
   trace(TP_MMAP_LOCK_START, mm, 0);
-  if (killable) {
-    if (downReadKillable(mm.mmapSem) != 0) return false;
-  } else downRead(mm.mmapSem);
+  if ((touched ? downReadTouched(mm.mmapSem) : downReadKillable(mm.mmapSem)) != 0) return false;
   trace(TP_MMAP_LOCK_ACQUIRED, mm, 0);
   return true;
 }
@@ -211,7 +210,10 @@ function vmaLockPass(vmf: VmFault, mm: MmStruct, address: u64, flags: u32): u32 
 /** Code of a fault that ended because the task is being killed. */
 const FAULT_KILLED: u32 = 0x8000_0000;
 
-/** Faults until it is done. Returns VM_FAULT_* without RETRY, or FAULT_KILLED; no lock is held, nothing is stashed. */
+/** Beside a fault's code: mmap_sem is still held and the caller's to release. */
+const MMAP_SEM_HELD: u32 = 0x2000_0000;
+
+/** Faults until it is done. Returns VM_FAULT_* without RETRY, perhaps MMAP_SEM_HELD, or FAULT_KILLED. Nothing is stashed. */
 function faultLoop(mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32 {
   const vmf = currentFault(task);
   vmf.mkwriteRuns = 0;
@@ -244,8 +246,12 @@ function retry(mm: MmStruct, address: u64, task: Task): bool {
 function mmapSemLoop(vmf: VmFault, mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32 {
   let flags = firstFlags;
   let major: u32 = 0;
+  let touched = (flags & FAULT_FLAG_USER) != 0 && !vmaLocksInForce();
+  assert((flags & FAULT_FLAG_KILLABLE) != 0, "a fault that may loop can be killed");
   while (true) {
-    if (!takeMmapSem(mm, (flags & FAULT_FLAG_KILLABLE) != 0)) {
+    const taken = takeMmapSem(mm, touched);
+    touched = false;
+    if (!taken) {
       stashDrop(vmf);
       return FAULT_KILLED;
     }
@@ -258,11 +264,10 @@ function mmapSemLoop(vmf: VmFault, mm: MmStruct, address: u64, firstFlags: u32, 
       flags |= FAULT_FLAG_TRIED;
       continue;
     }
-    if ((ret & VM_FAULT_COMPLETED) == 0) dropMmapSem(mm);
     vmf.lockKind = FAULT_LOCK_NONE;
     // What an earlier pass kept was not asked for again: the VMA changed, or access was refused.
     stashDrop(vmf);
-    return ret | major;
+    return ret | major | ((ret & VM_FAULT_COMPLETED) == 0 ? MMAP_SEM_HELD : 0);
   }
 }
 
@@ -285,12 +290,19 @@ function failFault(ret: u32, address: u64): void {
   f((ret & VM_FAULT_SIGBUS) != 0 ? SIGBUS : SIGSEGV, address);
 }
 
-/** The trap vector's page fault entry. Returns 0: make the access again; 1: give it up, a signal is on its way. */
+/** The trap vector's entry: notes the trap. Returns the line of the lock that the fault takes first, 0 for a VMA's. */
+export function faultEnter(cause: u32, address: u64): usize {
+  const s = sched();
+  const task = s.current;
+  currentFault(task).startNs = s.clockNs;
+  traceEmit(s.clockNs, TP_PAGE_FAULT_USER, s.cpu.id, task.id, address, cause);
+  chargeCost(C_TRAP_ENTRY);
+  return vmaLocksInForce() ? 0 : changetype<usize>(changetype<MmStruct>(task.mm).mmapSem.line);
+}
+
+/** The trap vector's page fault: 0, the access is made again; 1, a signal is on its way; FAULT_LOCK_HELD, faultLeave follows. */
 export function handlePageFault(cause: u32, address: u64): u32 {
   const task = currentTask();
-  const startNs = sched().clockNs;
-  chargeCost(C_TRAP_ENTRY);
-  traceEmit(startNs, TP_PAGE_FAULT_USER, sched().cpu.id, task.id, address, cause);
   let flags = FAULT_FLAG_DEFAULT | FAULT_FLAG_USER;
   if (cause == CAUSE_STORE_PAGE_FAULT) flags |= FAULT_FLAG_WRITE;
   if (cause == CAUSE_FETCH_PAGE_FAULT) flags |= FAULT_FLAG_INSTRUCTION;
@@ -300,12 +312,24 @@ export function handlePageFault(cause: u32, address: u64): u32 {
   if (ret == FAULT_KILLED) return 1;
   account(task, ret);
   if ((ret & VM_FAULT_ERROR) != 0) {
+    if ((ret & MMAP_SEM_HELD) != 0) dropMmapSem(mm);
     failFault(ret, address);
     if ((ret & VM_FAULT_OOM) == 0 || task.fatalSignal != 0) return 1;
-  }
+  } else if ((ret & MMAP_SEM_HELD) != 0) return FAULT_LOCK_HELD;
+  return leaveTrap(task);
+}
+
+/** The trap vector's exit: releases mmap_sem, which handlePageFault left held. */
+export function faultLeave(): u32 {
+  const task = currentTask();
+  dropMmapSem(changetype<MmStruct>(task.mm));
+  return leaveTrap(task);
+}
+
+function leaveTrap(task: Task): u32 {
   chargeCost(C_TRAP_EXIT);
   const hist = mmState().faultHist;
-  if (hist != 0) histRecord(hist, sched().clockNs - startNs);
+  if (hist != 0) histRecord(hist, sched().clockNs - currentFault(task).startNs);
   return task.fatalSignal != 0 ? 1 : 0;
 }
 
@@ -321,6 +345,7 @@ export function faultInKernel(address: u64, write: bool): bool {
   traceEmit(sched().clockNs, TP_PAGE_FAULT_KERNEL, sched().cpu.id, task.id, address, write ? 1 : 0);
   const ret = faultLoop(mm, address, FAULT_FLAG_DEFAULT | (write ? FAULT_FLAG_WRITE : 0), task);
   if (ret == FAULT_KILLED) return false;
+  if ((ret & MMAP_SEM_HELD) != 0) dropMmapSem(mm);
   account(task, ret);
   chargeCost(C_TRAP_EXIT);
   if ((ret & VM_FAULT_OOM) != 0) {

@@ -9,7 +9,7 @@
  *     free -> write-held   downWrite, steals unless HANDOFF   write-held -> read-held  downgradeWrite
  *     held -> waiting      downRead/downWrite slow path: FIFO; readers are granted in batches of up to 256, writers are woken
  *
- * Interface: RwSemaphore (48 bytes), rwsemInit, downRead, downReadKillable, tryDownRead, tryDownReadHere, downWrite, downWriteKillable,
+ * Interface: RwSemaphore (48 bytes), rwsemInit, downRead, downReadKillable, downReadTouched, tryDownRead, tryDownReadHere, downWrite, downWriteKillable,
  *            tryDownWrite, upRead, upWrite, downgradeWrite, rwsemIsLocked, checkRwsem.
  * Invariants:
  *   [rwsem-1] readers > 0 and writer != 0 never hold together.
@@ -108,6 +108,16 @@ function downReadState(sem: RwSemaphore, state: u32): i32 {
   lockOrder(sem.classId);
   syncLine(sem.line);
   touchLine(sem.line);
+  return readOrWait(sem, state);
+}
+
+/** As downReadKillable, for a caller that has touched the semaphore's line already (cpu/access.ts). */
+export function downReadTouched(sem: RwSemaphore): i32 {
+  lockOrder(sem.classId);
+  return readOrWait(sem, TASK_KILLABLE);
+}
+
+function readOrWait(sem: RwSemaphore, state: u32): i32 {
   if (mayRead(sem)) {
     sem.readers++;
     lockAcquired(changetype<usize>(sem), sem.classId, LOCK_READ);

@@ -16,7 +16,7 @@ import { bootAlloc } from "../memlayout";
 import { TP_SCHED_EXIT, TP_SCHED_FORK, TP_SIGNAL_GENERATE } from "../tracepoints";
 import { WAKE_SIGNAL, enqueueTask, isSleeping, wakeUp } from "./core";
 import {
-  Cpu, TASK_FREE, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNABLE, TASK_STRIDE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, Task,
+  Cpu, STRIDE_SKEW, TASK_FREE, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNABLE, TASK_STRIDE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, Task,
   cpuAt, isNullTask, sched, taskAt,
 } from "./state";
 import { saveAreaInit } from "./switch";
@@ -28,14 +28,14 @@ export function taskTableInit(nTasks: u32, saveAreaBytes: u32): bool {
   const s = sched();
   s.nTasks = nTasks;
   s.saveAreaBytes = saveAreaBytes;
-  s.tasks = bootAlloc(nTasks * TASK_STRIDE, 1024);
-  s.saveAreas = bootAlloc(nTasks * saveAreaBytes, 64);
+  s.tasks = bootAlloc(nTasks * TASK_STRIDE, 64);
+  s.saveAreas = bootAlloc(nTasks * (saveAreaBytes + STRIDE_SKEW), 64);
   if (s.tasks == 0 || s.saveAreas == 0) return false;
   s.nextTid = 1;
   s.freeTask = 0;
   for (let slot = nTasks; slot != 0; slot--) {
     const task = taskAt(slot - 1);
-    task.saveArea = s.saveAreas + (slot - 1) * saveAreaBytes;
+    task.saveArea = s.saveAreas + (slot - 1) * (saveAreaBytes + STRIDE_SKEW);
     // The free list runs through `arg`, as slot + 1.
     task.arg = s.freeTask;
     s.freeTask = slot;

@@ -33,7 +33,7 @@ export interface MachineConfig {
   diskBlocks?: number;
   /** Time slice, ns. Default 3 ms. */
   sliceNs?: number;
-  /** How far a CPU may run ahead of the others on cache lines that are its own, ns. Default 2000; 0 is exact order. */
+  /** How far a CPU may run ahead of the others on cache lines that are its own, ns. Default 8000; 0 is exact order. */
   skewNs?: number;
   /** Readahead window, pages. Default 32. */
   raPages?: number;
