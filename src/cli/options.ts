@@ -2,7 +2,7 @@
  * Options of `faultline run` and its kin, and how they become a sweep.
  */
 import type { Command } from "commander";
-import { FAULT_LOCK_REGIMES } from "../host/config.js";
+import { FAULT_LOCK_REGIMES, MKWRITE_REGIMES } from "../host/config.js";
 import { Machine } from "../host/machine.js";
 import {
   FILESYSTEMS,
@@ -28,6 +28,11 @@ export interface RunOptions extends Omit<RunText, "workload"> {
 
 export const FORMATS = ["table", "json", "csv", "trace", "chrome", "svg", "lock_stat"];
 
+/** An option that may be given again: its values, commas between. */
+export function collected(value: string, before: string | undefined): string {
+  return before === undefined ? value : `${before},${value}`;
+}
+
 /** Adds the options that describe a machine and a run. */
 export function describeRun(command: Command): Command {
   const d = RUN_TEXT_DEFAULTS;
@@ -44,6 +49,8 @@ export function describeRun(command: Command): Command {
     .option("--length <size>", "bytes each task maps (default: 128M, or what fits)")
     .option("--costs <file>", "cost table overrides, JSON (see: faultline costs)")
     .option("--fault-lock <regime>", FAULT_LOCK_REGIMES.join(" or "), d.faultLock)
+    .option("--mkwrite <regime>", `how page_mkwrite is called: ${MKWRITE_REGIMES.join(", ")}`, d.mkwrite)
+    .option("--set <key=value>", "an option of the workload (see: faultline workloads); may be given again", collected)
     .option("--fs <name>", `filesystem of the files: ${FILESYSTEMS.join(" or ")}`, d.fs)
     .option("--checked", "use the kernel build with every costly check");
 }

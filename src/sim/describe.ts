@@ -7,10 +7,14 @@
  * Locks: none.
  * Why not in the CLI: the page takes the same words, and a shared run must mean the same in both.
  */
-import { FAULT_LOCK_REGIMES, type FaultLockRegime, type MachineConfig } from "../host/config.js";
-import { type Mode, WORKLOADS, workloadByName } from "../workloads/index.js";
+import { FAULT_LOCK_REGIMES, type FaultLockRegime, MKWRITE_REGIMES, type MachineConfig, type MkwriteRegime } from "../host/config.js";
+import { type Mode, WORKLOADS, optionValues, workloadByName } from "../workloads/index.js";
+import { FILESYSTEM_NAMES, filesystemByName } from "./filesystems.js";
 import { ParseError, parseDuration, parseSize, parseTasks, parseWhole } from "./parse.js";
+import { suggestion } from "./suggest.js";
 import type { SweepDescription } from "./sweep.js";
+
+export { suggestion } from "./suggest.js";
 
 /** A run in words. */
 export interface RunText {
@@ -19,6 +23,9 @@ export interface RunText {
   mode: string;
   fs: string;
   faultLock: string;
+  mkwrite: string;
+  /** Options of the workload: "key=value", commas between. */
+  set?: string;
   cpus?: string;
   sockets?: string;
   memory: string;
@@ -32,7 +39,7 @@ export interface RunText {
 export type RunField = keyof RunText;
 
 export const MODES: readonly Mode[] = ["threads", "processes"];
-export const FILESYSTEMS = ["ramfs"] as const;
+export const FILESYSTEMS = FILESYSTEM_NAMES;
 
 /** What a user who says nothing gets. */
 export const RUN_TEXT_DEFAULTS = {
@@ -40,33 +47,13 @@ export const RUN_TEXT_DEFAULTS = {
   mode: "threads",
   fs: "ramfs",
   faultLock: "linux-4.19",
+  mkwrite: "generic_page_mkwrite",
   memory: "256M",
   seed: "1",
   seeds: "1",
   duration: "10ms",
   warmup: "1ms",
 } as const satisfies Omit<RunText, "workload">;
-
-/** Edit distance, for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
-/** " Did you mean x?" for a near miss, else "". */
-export function suggestion(word: string, known: readonly string[]): string {
-  const ranked = known.map((name) => ({ name, d: distance(word, name) })).sort((a, b) => a.d - b.d);
-  const best = ranked[0];
-  return best && best.d <= Math.max(2, word.length / 3) ? ` Did you mean ${best.name}?` : "";
-}
 
 /** The workload's name, checked. */
 export function checkWorkload(name: string): string {
@@ -96,6 +83,7 @@ function machineOf(t: RunText): MachineConfig {
   const config: MachineConfig = {
     memoryBytes: field("memory", () => parseSize(t.memory)),
     faultLock: field("faultLock", () => oneOf<FaultLockRegime>(t.faultLock, "fault lock", FAULT_LOCK_REGIMES)),
+    mkwrite: field("mkwrite", () => oneOf<MkwriteRegime>(t.mkwrite, "mkwrite", MKWRITE_REGIMES)),
   };
   const { cpus, sockets } = t;
   if (cpus !== undefined) config.cpus = field("cpus", () => parseWhole(cpus, "cpus", 1, 128));
@@ -103,10 +91,17 @@ function machineOf(t: RunText): MachineConfig {
   return config;
 }
 
+/** Options of the workload, checked against its table. */
+function setOf(t: RunText): string[] {
+  const entries = (t.set ?? "").split(",").map((entry) => entry.trim());
+  const set = entries.filter((entry) => entry !== "");
+  optionValues(t.workload, workloadByName(t.workload)?.options ?? [], set);
+  return set;
+}
+
 /** The sweep that a text stands for. Throws ParseError with its field. */
 export function sweepOfText(t: RunText): SweepDescription {
   field("workload", () => checkWorkload(t.workload));
-  field("fs", () => oneOf(t.fs, "filesystem", FILESYSTEMS));
   const first = field("seed", () => parseWhole(t.seed, "seed", 0, Number.MAX_SAFE_INTEGER));
   const count = field("seeds", () => parseWhole(t.seeds, "seeds", 1, 10_000));
   const sweep: SweepDescription = {
@@ -116,6 +111,8 @@ export function sweepOfText(t: RunText): SweepDescription {
     seeds: Array.from({ length: count }, (_, i) => first + i),
     warmupNs: field("warmup", () => parseDuration(t.warmup)),
     durationNs: field("duration", () => parseDuration(t.duration)),
+    fs: field("fs", () => filesystemByName(t.fs).name),
+    set: field("set", () => setOf(t)),
     config: machineOf(t),
   };
   const { length } = t;
@@ -128,6 +125,8 @@ const FLAGS: readonly [Exclude<RunField, "workload">, string][] = [
   ["mode", "--mode"],
   ["fs", "--fs"],
   ["faultLock", "--fault-lock"],
+  ["mkwrite", "--mkwrite"],
+  ["set", "--set"],
   ["cpus", "--cpus"],
   ["sockets", "--sockets"],
   ["memory", "--memory"],

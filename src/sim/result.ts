@@ -2,8 +2,10 @@
  * The result of one run: schema faultline.run/1. Every field says its unit; `simulated` is the emulated machine's time,
  * `host` is this computer's.
  */
-import type { FaultLatency, LockStat } from "../host/machine.js";
 import type { MachineConfig } from "../host/config.js";
+import type { Latency } from "../host/histogram.js";
+import type { LockStat } from "../host/machine.js";
+import type { WorkloadInput } from "../workloads/index.js";
 import type { Mode } from "../workloads/workload.js";
 
 export const SCHEMA = "faultline.run/1";
@@ -26,6 +28,14 @@ export interface RunResult {
   length_bytes: number;
   warmup_ns: number;
   duration_ns: number;
+  /** Filesystem of the files. */
+  fs: string;
+  /** Options of the workload that were set, "key=value" each. */
+  set: string[];
+  /** How much later each task began its loop at most, by the seed. */
+  stagger_ns: number;
+  /** The job file or trace that was the workload. */
+  input?: WorkloadInput;
   config: MachineConfig;
   config_sha256: string;
   wasm_sha256: string;
@@ -36,7 +46,11 @@ export interface RunResult {
     faults_per_s: number;
     iterations: number;
     iterations_per_s: number;
-    fault_ns: FaultLatency;
+    fault_ns: Latency;
+    /** Over all acquisitions: those that found the lock free waited 0 ns. */
+    mmap_sem_wait_ns: { read: Latency; write: Latency };
+    /** What the workload's guests measured, by name. */
+    recorded: Record<string, Latency>;
     locks: Record<string, { read: LockResult; write: LockResult }>;
     tlb_shootdowns: number;
     cache_line_transfers: number;

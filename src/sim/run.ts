@@ -4,13 +4,13 @@
  *   boot -> every task prepares (files, page cache) -> barrier -> warm-up -> counters to zero -> measured time -> result
  */
 import { ConfigError, type MachineConfig } from "../host/config.js";
-import type { GuestFn } from "../host/guests.js";
+import { type Histogram, latencyOf } from "../host/histogram.js";
 import { Machine } from "../host/machine.js";
 import { sha256 } from "../host/sha256.js";
-import { barrier } from "../guest/mem.js";
-import { sys } from "../guest/sys.js";
-import { type Mode, type TaskContext, type Workload, workloadByName } from "../workloads/index.js";
+import { type Mode, type RunContext, type Workload, type WorkloadInput, optionValues, workloadOf } from "../workloads/index.js";
+import { type Filesystem, filesystemByName } from "./filesystems.js";
 import { type RunResult, SCHEMA, canonicalJson, lockResult } from "./result.js";
+import { type Phase, cpusOf, partiesOf, prepareMachine, startTasks } from "./start.js";
 
 export const VERSION = "0.1.0";
 
@@ -25,8 +25,19 @@ export interface RunDescription {
   durationNs?: number;
   /** Bytes each task maps. Default: 128 MiB, or the largest power of two of which `tasks` fit in 60 % of memory. */
   lenBytes?: number;
+  /** Filesystem of the files (sim/filesystems.ts). Default ramfs. */
+  fs?: string;
+  /** Values that differ from the workload's own, "key=value" each. */
+  set?: readonly string[];
+  /** Each task begins its loop up to this much later, by the seed, ns. Default 0. */
+  staggerNs?: number;
+  /** A job file or trace that is the workload. */
+  input?: WorkloadInput;
   config: MachineConfig;
 }
+
+/** A description with its defaults filled in. */
+export type FullDescription = Required<Omit<RunDescription, "input">> & Pick<RunDescription, "input">;
 
 /** The kernel and its hash. */
 export interface KernelImage {
@@ -46,6 +57,10 @@ const MIB = 1024 * 1024;
 const FULL_LENGTH = 128 * MIB;
 const DEFAULT_WARMUP_NS = 1e6;
 const DEFAULT_DURATION_NS = 10e6;
+/** A workload that ends by itself is given this long, simulated. */
+const LONGEST_NS = 3600e9;
+/** Recorders of a machine unless a workload records more. */
+const DEFAULT_RECORDERS = 4;
 
 /** Compiles a kernel and takes its hash. */
 export async function kernelImage(bytes: Uint8Array): Promise<KernelImage> {
@@ -54,6 +69,7 @@ export async function kernelImage(bytes: Uint8Array): Promise<KernelImage> {
 
 /** The default length of a task's mapping, bytes. */
 export function defaultLength(workload: Workload, tasks: number, memoryBytes: number): number {
+  if (workload.lenBytes !== undefined) return workload.lenBytes;
   if (workload.footprint === 0) return FULL_LENGTH;
   const need = tasks * workload.footprint;
   let length = FULL_LENGTH;
@@ -62,49 +78,23 @@ export function defaultLength(workload: Workload, tasks: number, memoryBytes: nu
   return length;
 }
 
-interface Phase {
-  ready: number;
-}
-
-/** What every task runs: prepare, meet the others, then pass after pass. */
-function taskBody(workload: Workload, task: TaskContext, phase: Phase, pinCpu: number | undefined): GuestFn {
-  return function* () {
-    if (pinCpu !== undefined) yield* sys.pin(pinCpu);
-    const prepared = yield* workload.prepare(task);
-    yield* barrier(0, task.tasks);
-    phase.ready++;
-    for (;;) yield* workload.pass(task, prepared);
-  };
-}
-
-/** The leader of a threaded run: makes the threads, then sleeps out of the way. */
-function leader(bodies: GuestFn[]): GuestFn {
-  return function* () {
-    for (const body of bodies) yield* sys.thread(body);
-    for (;;) yield* sys.nanosleep(1e18);
-  };
-}
-
-function start(machine: Machine, workload: Workload, d: Required<RunDescription>, phase: Phase): void {
-  const cpus = d.config.cpus ?? 1;
-  const contexts = Array.from({ length: d.tasks }, (_, index) => ({
-    index,
-    tasks: d.tasks,
-    lenBytes: d.lenBytes,
-    seed: d.config.seed ?? 1,
-  }));
-  if (d.mode === "processes") {
-    for (const task of contexts) machine.spawn(taskBody(workload, task, phase, undefined), { cpu: task.index % cpus });
-  } else {
-    machine.spawn(leader(contexts.map((task) => taskBody(workload, task, phase, task.index % cpus))));
-  }
+/** Distributions of one run, ns. Waits are those of acquisitions that had to wait. */
+export interface RunHistograms {
+  fault: Histogram;
+  read_wait: Histogram;
+  write_wait: Histogram;
+  recorded: Record<string, Histogram>;
 }
 
 /** A run under way: lets callers stop it in the middle, look, save and go on. */
 export class Run {
   readonly machine: Machine;
-  readonly description: Required<RunDescription>;
+  readonly description: FullDescription;
+  /** The first process of tasks, once started. */
+  targetPid = 0;
   private readonly workload: Workload;
+  private readonly context: RunContext;
+  private readonly fs: Filesystem;
   private startNs = 0;
   private startHost = 0;
   private hostNs = 0;
@@ -113,31 +103,59 @@ export class Run {
     readonly kernel: KernelImage,
     description: RunDescription,
   ) {
-    const workload = workloadByName(description.workload);
+    const workload = workloadOf(description.workload, description.input);
     if (!workload) throw new RunError(`unknown workload "${description.workload}"`);
-    const config = { cpus: Math.min(description.tasks, 128), memoryBytes: 256 * MIB, seed: 1, ...description.config };
-    const lenBytes = description.lenBytes ?? defaultLength(workload, description.tasks, config.memoryBytes);
-    if (lenBytes < 4096 || lenBytes % 4096 !== 0) throw new ConfigError(`length ${lenBytes} is not a number of 4096-byte pages`);
     this.workload = workload;
+    this.fs = filesystemByName(description.fs ?? "ramfs");
+    const memoryBytes = description.config.memoryBytes ?? 256 * MIB;
+    const lenBytes = description.lenBytes ?? defaultLength(workload, description.tasks, memoryBytes);
+    if (lenBytes < 4096 || lenBytes % 4096 !== 0) throw new ConfigError(`length ${lenBytes} is not a number of 4096-byte pages`);
+    const set = description.set ?? [];
+    this.context = {
+      tasks: description.tasks,
+      mode: description.mode,
+      lenBytes,
+      seed: description.config.seed ?? 1,
+      directory: this.fs.directory,
+      options: optionValues(workload.name, workload.options ?? [], set),
+    };
+    const config = { ...this.machineDefaults(), memoryBytes, seed: 1, ...description.config };
     this.description = {
+      fs: "ramfs",
+      staggerNs: 0,
       ...description,
+      set,
       config,
       lenBytes,
-      warmupNs: description.warmupNs ?? DEFAULT_WARMUP_NS,
-      durationNs: description.durationNs ?? DEFAULT_DURATION_NS,
+      warmupNs: description.warmupNs ?? (workload.ends === true ? 0 : DEFAULT_WARMUP_NS),
+      durationNs: description.durationNs ?? (workload.ends === true ? LONGEST_NS : DEFAULT_DURATION_NS),
     };
     this.machine = Machine.createSync(kernel.module, config);
     this.machine.command = commandOf(this.description);
   }
 
+  /** What the workload and the filesystem need of a machine. */
+  private machineDefaults(): MachineConfig {
+    const { workload, context, fs } = this;
+    const recorders = Math.max(DEFAULT_RECORDERS, workload.recorded?.length ?? 0);
+    const fileBytes = context.tasks * context.lenBytes * Math.max(1, workload.footprint);
+    return { cpus: cpusOf(workload, context), recorders, ...fs.machine?.(fileBytes) };
+  }
+
   /** Boot to the end of the warm-up. */
   warmUp(): void {
-    const { machine, description: d } = this;
+    const { machine, description: d, workload, context } = this;
+    prepareMachine(machine, this.fs, workload, context);
     const phase: Phase = { ready: 0 };
-    start(machine, this.workload, d, phase);
-    const reason = machine.run({ stopWhen: () => phase.ready === d.tasks });
-    if (phase.ready !== d.tasks) throw new RunError(this.failure(`the tasks did not reach their barrier (${reason})`));
-    if (machine.run({ forNs: d.warmupNs }) === "idle") throw new RunError(this.failure("every task waits: nothing can run"));
+    const parties = partiesOf(workload, context);
+    this.targetPid = startTasks(machine, workload, context, phase, { staggerNs: d.staggerNs });
+    if (parties > 0) {
+      const reason = machine.run({ stopWhen: () => phase.ready === parties });
+      if (phase.ready !== parties) throw new RunError(this.failure(`the tasks did not reach their barrier (${reason})`));
+    }
+    if (d.warmupNs > 0 && machine.run({ forNs: d.warmupNs }) === "idle") {
+      throw new RunError(this.failure("every task waits: nothing can run"));
+    }
     machine.statsReset();
     this.startNs = machine.nowNs();
   }
@@ -161,7 +179,19 @@ export class Run {
     this.startHost = performance.now();
     const reason = this.machine.run({ forNs: ns });
     this.hostNs += (performance.now() - this.startHost) * 1e6;
+    const ended = reason === "idle" && this.workload.ends === true && this.machine.guestCount === 0;
+    if (ended && this.machine.stat("oom_kills") === 0) return;
     if (reason === "idle" || this.machine.stat("oom_kills") > 0) throw new RunError(this.failure("every task waits: nothing can run"));
+    if (this.workload.ends === true && this.measuredNs >= this.description.durationNs) {
+      throw new RunError(this.failure(`the workload did not end within ${this.description.durationNs} ns`));
+    }
+  }
+
+  /** The distributions behind the result's percentiles. */
+  histograms(): RunHistograms {
+    const waits = this.machine.lockWaitHistograms("mmap_sem");
+    const recorded = (this.workload.recorded ?? []).map(({ name }, id) => [name, this.machine.recorded(id)] as const);
+    return { fault: this.machine.faultHistogram(), read_wait: waits.read, write_wait: waits.write, recorded: Object.fromEntries(recorded) };
   }
 
   /** What was measured. */
@@ -183,6 +213,10 @@ export class Run {
       length_bytes: d.lenBytes,
       warmup_ns: d.warmupNs,
       duration_ns: d.durationNs,
+      fs: d.fs,
+      set: [...d.set],
+      stagger_ns: d.staggerNs,
+      ...(d.input ? { input: d.input } : {}),
       config: d.config,
       config_sha256: await sha256(new TextEncoder().encode(canonicalJson(d.config))),
       wasm_sha256: this.kernel.sha256,
@@ -194,6 +228,8 @@ export class Run {
         iterations,
         iterations_per_s: perSecond(iterations, timeNs),
         fault_ns: machine.faultLatency(),
+        mmap_sem_wait_ns: machine.lockWaits("mmap_sem"),
+        recorded: Object.fromEntries(Object.entries(this.histograms().recorded).map(([name, h]) => [name, latencyOf(h)])),
         locks: Object.fromEntries(locks),
         tlb_shootdowns: machine.stat("tlb_shootdowns"),
         cache_line_transfers: machine.stat("cache_line_transfers"),
@@ -217,7 +253,10 @@ export function commandOf(d: RunDescription): string {
   if (d.lenBytes !== undefined) parts.push(`--length ${d.lenBytes}`);
   if (d.durationNs !== undefined) parts.push(`--duration ${d.durationNs}ns`);
   if (d.warmupNs !== undefined) parts.push(`--warmup ${d.warmupNs}ns`);
+  if (d.fs !== undefined && d.fs !== "ramfs") parts.push(`--fs ${d.fs}`);
   if (d.config.faultLock !== undefined) parts.push(`--fault-lock ${d.config.faultLock}`);
+  if (d.config.mkwrite !== undefined) parts.push(`--mkwrite ${d.config.mkwrite}`);
+  for (const entry of d.set ?? []) parts.push(`--set ${entry}`);
   return parts.join(" ");
 }
 
@@ -238,6 +277,10 @@ export function descriptionOf(result: RunResult): RunDescription {
     warmupNs: result.warmup_ns,
     durationNs: result.duration_ns,
     lenBytes: result.length_bytes,
+    fs: result.fs,
+    set: result.set,
+    staggerNs: result.stagger_ns,
+    ...(result.input ? { input: result.input } : {}),
     config: result.config,
   };
 }

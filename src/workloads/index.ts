@@ -9,9 +9,24 @@ import type { Workload } from "./workload.js";
 
 export const WORKLOADS: readonly Workload[] = [pageFault1, pageFault2, pageFault3, pageFault4, mmap1, mmap2, fork1, mixed];
 
+/** A file that is a workload. */
+export interface WorkloadInput {
+  kind: "fio" | "trace";
+  /** Its name, for messages. */
+  name: string;
+  text: string;
+}
+
+/** The workload of that name, or the one that the input describes; undefined for an unknown name. */
+export function workloadOf(name: string, input: WorkloadInput | undefined): Workload | undefined {
+  if (input) throw new Error(`no reader for ${input.kind} files`);
+  return workloadByName(name);
+}
+
 /** The workload of that name, or undefined. */
 export function workloadByName(name: string): Workload | undefined {
   return WORKLOADS.find((workload) => workload.name === name);
 }
 
-export type { Mode, TaskContext, Workload } from "./workload.js";
+export { type OptionValue, type Options, type WorkloadOption, optionHelp, optionValues } from "./options.js";
+export type { Actor, ActorContext, Mode, Recorded, RunContext, TaskContext, Workload } from "./workload.js";

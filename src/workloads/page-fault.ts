@@ -8,7 +8,7 @@ import { type TaskContext, type Workload, touchesOf } from "./workload.js";
 
 /** An unlinked file of the task's own, all its pages in the page cache: what a first pass would leave behind. */
 export function* ownFile(task: TaskContext, fill: boolean): Call {
-  const path = `/tmp/willitscale.${task.index}`;
+  const path = `${task.directory}/willitscale.${task.index}`;
   const fd = must(yield* sys.open(path, O_RDWR | O_CREAT), "open");
   must(yield* sys.ftruncate(fd, task.lenBytes), "ftruncate");
   if (fill) must(yield* sys.fallocate(fd, 0, 0, task.lenBytes), "fallocate");

@@ -28,7 +28,7 @@ async function inspectCommand(workload: string, options: RunOptions & { view: st
   run.measure();
   run.machine.check();
   for (const kind of INSPECT_KINDS.filter((k) => kinds.includes(k))) {
-    const pid = kind === "maps" || kind === "smaps" || kind === "cmdline" || kind === "stat" ? 1 : 0;
+    const pid = kind === "maps" || kind === "smaps" || kind === "cmdline" || kind === "stat" ? run.targetPid : 0;
     process.stdout.write(`== ${kind}${pid > 0 ? ` of process ${pid}` : ""}\n${run.machine.inspect(kind, pid).replaceAll("\0", " ")}\n`);
   }
 }

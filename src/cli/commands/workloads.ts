@@ -2,14 +2,16 @@
  * `faultline workloads`: what can be run.
  */
 import type { Command } from "commander";
-import { WORKLOADS } from "../../workloads/index.js";
+import { WORKLOADS, optionHelp } from "../../workloads/index.js";
 
 export function registerWorkloads(cli: Command): void {
   cli.command("workloads").description("list the workloads").action(workloadsCommand);
 }
 
 function workloadsCommand(): void {
-  const rows = WORKLOADS.map((w) => [w.name, w.summary, w.origin]);
-  const width = Math.max(...rows.map((row) => (row[0] ?? "").length));
-  for (const [name, summary, origin] of rows) process.stdout.write(`${(name ?? "").padEnd(width)}  ${summary} (${origin})\n`);
+  const width = Math.max(...WORKLOADS.map((w) => w.name.length));
+  for (const w of WORKLOADS) {
+    process.stdout.write(`${w.name.padEnd(width)}  ${w.summary} (${w.origin})\n`);
+    for (const line of optionHelp(w.options ?? [])) process.stdout.write(`${" ".repeat(width)}    --set ${line}\n`);
+  }
 }
