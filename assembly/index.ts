@@ -15,5 +15,6 @@ export {
   tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
 } from "./kernel/abi";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";
+export { hashPrepare } from "./kernel/hash";
 export { statName, statValue, statsReset } from "./kernel/stats";
 export { benchMmuHits, benchSwitch } from "./kernel/bench";

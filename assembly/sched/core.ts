@@ -4,6 +4,7 @@
  *     RUNNABLE --pick--> on CPU --schedule()--> sleeping --wakeUp()--> RUNNABLE
  *                          |  \--syncPoint: someone else is due earlier: hands over, stays `current`
  *                          |   \-slice over and others queued: back to the queue's tail
+ *                          |  \--the host's time limit: stays `current`, and its CPU runs next whoever is due
  *                          \--entry returns--> GUEST_WAIT (host owes an operation) or ZOMBIE
  *
  * Interface: dispatch(untilNs), RUN_*, syncPoint, syncLine, schedule, wakeUp, enqueueTask, scheduleTimeout, cpusInit.
@@ -12,6 +13,7 @@
  *            the skew ahead (DECISIONS: bounded lookahead). An exploring policy turns the skew off.
  *   [core-2] schedule() with a spinlock held, or in an event handler, is a bug ([lk-2]).
  *   [core-3] an idle CPU's clock stands; a wake moves it to the time of the wake.
+ *   [core-4] where the host stops the machine makes no difference to what it does.
  * Locks: none.
  * Why not fixed time steps: most charges would end in a step; here most are one compare.
  */
@@ -25,7 +27,7 @@ import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost"
 import { cpuTreeFirst, cpuTreeFirstKey, cpuTreeKey, cpuTreeSet } from "./cpu-tree";
 import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
 import {
-  Cpu, SWITCH_BLOCK, SWITCH_NONE, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
+  Cpu, SWITCH_BLOCK, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
   TASK_RUNNABLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TIME_NEVER, Task, cpuAt, isNullTask, sched,
 } from "./state";
 import { runTask, switchOut } from "./switch";
@@ -43,7 +45,7 @@ function taskOfRunLink(link: usize): Task {
 /** Hands over when another CPU or event was due more than the skew before the running CPU's clock. */
 export function syncPoint(): void {
   const s = sched();
-  if (s.clockNs <= s.skewHorizonNs || staysOn(s)) return;
+  if (s.clockNs <= s.skewHorizonNs || staysOn(s, s.skewNs)) return;
   // One frame less to unwind than a call of switchOut: this is the emulator's most frequent switch.
   const f = s.switchFn;
   f();
@@ -57,21 +59,23 @@ export function syncLine(line: CacheLine): void {
   const s = sched();
   if (s.clockNs <= s.horizonNs) return;
   const isPrivate = line.owner == 0 || (line.owner == <u16>(s.cpu.id + 1) && line.streak == PRIVATE_STREAK);
-  if ((isPrivate && s.clockNs <= s.skewHorizonNs) || staysOn(s)) return;
+  if ((isPrivate && s.clockNs <= s.skewHorizonNs) || staysOn(s, isPrivate ? s.skewNs : 0)) return;
   const f = s.switchFn;
   f();
 }
 
 /** Somebody is due earlier: true when this task must go on all the same. Otherwise notes the switch that follows. */
-function staysOn(s: SchedState): bool {
+function staysOn(s: SchedState, slackNs: u64): bool {
   if (s.preemptCount != 0 || isNullTask(s.current)) return true;
+  let limitOnly: bool = s.nextNs > TIME_NEVER - slackNs || s.clockNs <= s.nextNs + slackNs;
   if (s.choicePolicy != 0) {
     const preempt = choose(CHOICE_PREEMPT, 2) != 0;
     if (preempt) s.clockNs += cost(C_CONTEXT_SWITCH);
     else if (s.clockNs <= s.dueNs) return true;
+    limitOnly = !preempt && s.clockNs <= s.nextNs;
   }
-  s.switchReason = SWITCH_YIELD;
-  s.switches++;
+  s.switchReason = limitOnly ? SWITCH_STOP : SWITCH_YIELD;
+  if (!limitOnly) s.switches++;
   return false;
 }
 
@@ -151,6 +155,7 @@ export function enqueueTask(task: Task, atNs: u64): void {
 function lowerHorizon(s: SchedState, timeNs: u64): void {
   if (timeNs < s.horizonNs) s.horizonNs = timeNs;
   if (timeNs < s.dueNs) s.dueNs = timeNs;
+  if (timeNs < s.nextNs) s.nextNs = timeNs;
   s.skewHorizonNs = skewed(s, s.horizonNs);
 }
 
@@ -186,8 +191,9 @@ function updateHorizon(s: SchedState, cpu: Cpu): void {
   let horizon = eventNextNs();
   const other = cpuTreeFirstKey();
   if (other < horizon) horizon = other;
-  if (s.untilNs < horizon) horizon = s.untilNs;
   if (cpu.nrRunning != 0 && cpu.sliceEndNs < horizon) horizon = cpu.sliceEndNs;
+  s.nextNs = horizon;
+  if (s.untilNs < horizon) horizon = s.untilNs;
   s.dueNs = horizon;
   s.horizonNs = s.choicePolicy != 0 ? 0 : horizon;
   s.skewHorizonNs = skewed(s, s.horizonNs);
@@ -215,6 +221,7 @@ function runCpu(s: SchedState, id: u32): void {
   if (s.clockNs > s.machineNs) s.machineNs = s.clockNs;
   s.horizonNs = TIME_NEVER;
   s.skewHorizonNs = TIME_NEVER;
+  s.nextNs = TIME_NEVER;
   let task = cpu.current;
   if (isNullTask(task)) task = pickNext(s, cpu);
   s.current = task;
@@ -253,6 +260,10 @@ function afterSwitch(s: SchedState, cpu: Cpu, task: Task): void {
     if (task.state == TASK_RUNNABLE) enqueueTask(task, s.clockNs);
     return;
   }
+  if (s.switchReason == SWITCH_STOP) {
+    s.stoppedCpu = cpu.id + 1;
+    return;
+  }
   assert(s.switchReason == SWITCH_YIELD, "a stack was unwound for a reason");
   if (cpu.nrRunning != 0 && cpu.clockNs >= cpu.sliceEndNs && task.state == TASK_RUNNABLE) {
     task.onCpu = 0;
@@ -273,6 +284,7 @@ function runEvent(s: SchedState): void {
   s.horizonNs = TIME_NEVER;
   s.skewHorizonNs = TIME_NEVER;
   s.dueNs = TIME_NEVER;
+  s.nextNs = TIME_NEVER;
   s.inHandler = 1;
   const handler = event.handler;
   handler(event);
@@ -287,6 +299,13 @@ function timeReached(s: SchedState): u32 {
   return RUN_TIME;
 }
 
+/** The CPU that the last limit stopped goes on, whoever else is due. */
+function runStopped(s: SchedState): void {
+  const id = s.stoppedCpu - 1;
+  s.stoppedCpu = 0;
+  runCpu(s, id);
+}
+
 /** Runs the machine until untilNs, until nothing can run, or until a task needs the host. */
 export function dispatch(untilNs: u64): u32 {
   const s = sched();
@@ -297,7 +316,10 @@ export function dispatch(untilNs: u64): u32 {
     const eventNs = eventNextNs();
     let id = cpuTreeFirst();
     const cpuNs = cpuTreeKey(id);
-    if (eventNs <= cpuNs) {
+    if (s.stoppedCpu != 0) {
+      if (cpuTreeKey(s.stoppedCpu - 1) > untilNs) return timeReached(s);
+      runStopped(s);
+    } else if (eventNs <= cpuNs) {
       if (eventNs == TIME_NEVER) return RUN_IDLE;
       if (eventNs > untilNs) return timeReached(s);
       runEvent(s);

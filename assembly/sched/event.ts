@@ -98,6 +98,8 @@ export function eventSchedule(event: Event, timeNs: u64): void {
   root.prev = changetype<Event>(0);
   s.eventRoot = changetype<usize>(root);
   s.eventCount++;
+  if (timeNs < s.dueNs) s.dueNs = timeNs;
+  if (timeNs < s.nextNs) s.nextNs = timeNs;
   if (timeNs < s.horizonNs) {
     s.horizonNs = timeNs;
     s.skewHorizonNs = timeNs + s.skewNs;

@@ -25,6 +25,8 @@ export const TASK_ZOMBIE: u32 = 6;
 export const SWITCH_NONE: u32 = 0;
 export const SWITCH_YIELD: u32 = 1;
 export const SWITCH_BLOCK: u32 = 2;
+/** Run's time limit alone: the task goes on next time as if nothing had happened. */
+export const SWITCH_STOP: u32 = 3;
 
 /** No time at all: an empty queue, an idle CPU. */
 export const TIME_NEVER: u64 = u64.MAX_VALUE;
@@ -106,8 +108,13 @@ export class SchedState {
   idle1: u32;
   idle2: u32;
   idle3: u32;
-  /** True due time of the next CPU or event, when horizonNs is forced to 0 by an exploring policy. */
+  /** True due time of the next CPU, event or limit, when horizonNs is forced to 0 by an exploring policy. */
   dueNs: u64;
+  /** As dueNs without run's limit: what the machine does by, wherever the host stops it. */
+  nextNs: u64;
+  /** The CPU that the limit stopped in the middle of an operation, plus 1; 0 for none. */
+  stoppedCpu: u32;
+  padStop: u32;
   /** Loads the task's address space on the running CPU; set by kernel/boot. */
   switchMmFn: (task: Task) => void;
 

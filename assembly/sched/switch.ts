@@ -4,7 +4,7 @@
  *
  *     save area:  [0] next free byte  [4] end  [8..] frames, innermost first ... | red zone (poisoned)
  *
- * Interface: switchInit, switchOut(reason), runTask(task), saveAreaCheck.
+ * Interface: switchInit, switchOut(reason), runTask(task), saveAreaInit, saveAreaScrub.
  * Invariants:
  *   [switch-1] switchOut is only called with a task running; it returns when the dispatcher resumes that task.
  *   [switch-2] no frame reaches the red zone; an overflow names the task before another task's area is used.
@@ -14,7 +14,7 @@
  * The pass leaves alone the functions that start or stop an unwind or rewind, so these must not be inlined into code that is
  * to be unwound: both directions go through call_indirect on an index kept in memory (switchFn, task.entry).
  */
-import { SchedState, Task, currentTask, sched } from "./state";
+import { SWITCH_STOP, SchedState, Task, currentTask, sched } from "./state";
 
 // @ts-ignore: decorator
 @external("asyncify", "start_unwind")
@@ -64,6 +64,13 @@ export function saveAreaInit(task: Task): void {
   task.saved = 0;
 }
 
+/** Zeroes what no resume will read: all of the area of a task that is not suspended, else what lies behind its frames. */
+export function saveAreaScrub(task: Task): void {
+  const end = task.saveArea + sched().saveAreaBytes - SAVE_RED_ZONE;
+  const dead = task.saved != 0 ? <usize>load<u32>(task.saveArea) : task.saveArea;
+  if (dead < end) memory.fill(dead, 0, end - dead);
+}
+
 /** Suspends the current task; returns when it is resumed. */
 export function switchOut(reason: u32): void {
   const s = sched();
@@ -78,7 +85,7 @@ export function switchOut(reason: u32): void {
 
 function checkOverflow(s: SchedState, task: Task): void {
   const used = load<u32>(task.saveArea) - <u32>task.saveArea;
-  if (used > s.saveHighWater) s.saveHighWater = used;
+  if (used > s.saveHighWater && s.switchReason != SWITCH_STOP) s.saveHighWater = used;
   assert(used <= s.saveAreaBytes - SAVE_RED_ZONE, "[switch-2] a task's save area overflowed: raise saveAreaBytes");
   assert(
     load<u32>(task.saveArea + s.saveAreaBytes - SAVE_RED_ZONE) == SAVE_POISON,

@@ -428,8 +428,9 @@ export class Machine {
     for (const { guest, results } of snapshot.guests) this.guests.set(guest.tid, guest.replayed(results));
   }
 
-  /** SHA-256 over all memory in use, hex: equal runs have equal hashes, in Node and in browsers. */
+  /** SHA-256 over all memory in use, hex: equal runs have equal hashes, in Node and in browsers, stopped on the way or not. */
   async stateSha256(): Promise<string> {
+    this.kernel.hashPrepare();
     return sha256(this.u8.subarray(0, this.kernel.usedBytes()));
   }
 

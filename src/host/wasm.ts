@@ -25,6 +25,7 @@ export interface KernelExports {
   opBuffer: (task: number) => number;
   nowNs: () => number;
   usedBytes: () => number;
+  hashPrepare: () => void;
   statName: (i: number) => number;
   statValue: (i: number) => number;
   statsReset: () => void;
