@@ -78,7 +78,6 @@ export function checkFormat(format: string): string {
 export function sweepOf(workload: string, o: RunOptions, kernel: KernelImage): SweepDescription {
   const sweep = usage(() => sweepOfText({ ...o, workload }));
   if (o.costs !== undefined) sweep.config.costs = readCostFile(o.costs, costNames(kernel));
-  if (o.format === "trace" || o.format === "chrome") sweep.config.trace = true;
   return sweep;
 }
 

@@ -46,7 +46,7 @@ export class KernelPanic extends Error {
     if (c.trace.length > 0) {
       lines.push(`  last ${c.trace.length} events:`);
       for (const event of c.trace) lines.push(`    ${traceLine(event)}`);
-    } else lines.push("  no trace: run with tracing on to see the last events");
+    } else lines.push("  no trace: the machine was made with tracing off");
     lines.push(`  again: ${c.command}`);
     return lines.join("\n");
   }
