@@ -93,6 +93,7 @@ export default defineConfig([
       ...core,
       ...limits,
       eqeqeq: "error",
+      "@typescript-eslint/dot-notation": "off",
       "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],

@@ -101,7 +101,6 @@ export const LOG_ENTRIES: u32 = 8192;
 const OBJECT_BYTES: u32 = 64;
 const OBJECTS: u32 = 128;
 
-
 @unmanaged
 class ProgramState {
   programs: usize;

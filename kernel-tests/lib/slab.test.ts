@@ -50,7 +50,10 @@ describe("slab", () => {
       const at = room.call("kmemCacheAlloc", cache);
       room.call("kmemCacheFree", cache, at);
       const rest = room.bytes(at + 4, ((size + 15) & ~15) - 4);
-      expect(rest.every((byte) => byte === POISON), `size ${size}`).toBe(true);
+      expect(
+        rest.every((byte) => byte === POISON),
+        `size ${size}`,
+      ).toBe(true);
     }
   });
 
@@ -62,7 +65,10 @@ describe("slab", () => {
       const at = room.call("kmemCacheAlloc", cache);
       room.call("kmemCacheFree", cache, at);
       room.bytes(at + offset, 1)[0] = 1;
-      expect(lawOf(() => room.call("kmemCacheAlloc", cache)), `offset ${offset}`).toMatch("[slab-1] a freed object was written to");
+      expect(
+        lawOf(() => room.call("kmemCacheAlloc", cache)),
+        `offset ${offset}`,
+      ).toMatch("[slab-1] a freed object was written to");
     }
     const room = new LibRoom();
     room.slab(1 << 16);

@@ -83,9 +83,7 @@ class Tree {
     for (const mark of [undefined, ...MARKS]) {
       const want = this.expected(start, max, mark);
       const value =
-        mark === undefined
-          ? this.call("xaFind", start, max, this.cursor)
-          : this.call("xaFindMarked", start, max, mark, this.cursor);
+        mark === undefined ? this.call("xaFind", start, max, this.cursor) : this.call("xaFindMarked", start, max, mark, this.cursor);
       expect(value, `find from ${start} to ${max}, mark ${mark}`).toBe(want === undefined ? 0 : this.model.get(want)?.value);
       if (want !== undefined) expect(this.room.get(this.cursor)).toBe(want);
     }
@@ -131,7 +129,7 @@ describe("xarray", () => {
     for (let i = 0; i < 5000; i += 7) tree.setMark(i * 3, 1);
     const walk = (name: string, ...args: number[]): number[] => {
       const seen: number[] = [];
-      for (let from = 0; tree.call(name, from, MAX_INDEX, ...args, tree.cursor) !== 0; ) {
+      for (let from = 0; tree.call(name, from, MAX_INDEX, ...args, tree.cursor) !== 0;) {
         seen.push(tree.room.get(tree.cursor));
         from = (seen.at(-1) ?? 0) + 1;
       }
@@ -179,7 +177,10 @@ describe("xarray", () => {
           const result = tree.store(index, 8);
           const name = `store ${index} into {${start.join()}}, allocation ${nth} fails`;
           tree.room.failSlabAfter(0);
-          expect(lawOf(() => tree.compareAll()), name).toBe("");
+          expect(
+            lawOf(() => tree.compareAll()),
+            name,
+          ).toBe("");
           if (result === 0) break;
           expect(result, name).toBe(-ENOMEM);
           expect(tree.nodes(), `${name}: nodes`).toBe(before);
