@@ -2,29 +2,39 @@
  * The invariant walks: everything that can be recomputed is recomputed and compared.
  *
  * Interface: checkMachine().
- * Invariants: checks [pa-1] [page-1..3] [as-1] [fm-1] [vma-1] [vma-2] [mm-1] [mm-2] [lru-1] [proc-1] [fd-1] [rwsem-1].
+ * Invariants: checks [pa-1] [page-1..3] [as-1] [fm-1] [vma-1] [vma-2] [mm-1] [mm-2] [lru-1] [proc-1] [fd-1] [rwsem-1] [tlb-1]
+ *             [sd-2], and [mk-6] once no process is left.
  * Locks: none; called between two steps of the machine, when nothing is half done.
  * Why not counters alone: a counter and its bug move together; a walk sees what is there.
  */
 import { checkIntervalTree, itFirstOverlap, itNextOverlap } from "../lib/interval-tree";
 import { ListHead } from "../lib/list";
-import { XaCursor, checkXarray, xaFind } from "../lib/xarray";
-import { PTE_SPECIAL, PTE_W, ptePfn } from "../cpu/pte";
+import { checkKmemCache, KmemCache } from "../lib/slab";
+import { bitmapTest } from "../lib/bitmap";
+import { XaCursor, checkXarray, xaFind, xaLoad } from "../lib/xarray";
+import { PTE_D, PTE_R, PTE_SPECIAL, PTE_U, PTE_V, PTE_W, PTE_X, ptePfn } from "../cpu/pte";
+import { TLB_ENTRY_BYTES, TLB_FETCH, TLB_FRAME, TLB_READ, TLB_WRITE, contextTag, cpuRoom } from "../cpu/tlb";
 import { checkFiles } from "../fs/fdtable";
 import { blockCheck } from "../block/init";
 import { AS_UNEVICTABLE, AddressSpace } from "../mm/address-space";
 import { MmStruct, mmOfList } from "../mm/mm-struct";
 import { checkPageAlloc } from "../mm/page-alloc";
-import { PG_DIRTY, PG_LRU, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
+import { PAGE_SHIFT } from "../memlayout";
+import { PG_DIRTY, PG_LRU, PG_RESERVED, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
 import { pteLookup, pteRangeNext } from "../mm/pgtable";
 import { mmState } from "../mm/state";
 import { VM_LOCKED, VM_SHARED, VM_WRITE, VmArea, assertVma, isNullVma, linearPgoff, vmaPages } from "../mm/vma";
 import { firstVma, vmaNext } from "../mm/vma-ops";
 import { wantsWriteNotify } from "../mm/memory";
 import { checkRwsem } from "../sched/rwsem";
-import { sched, taskAt } from "../sched/state";
+import { Cpu, cpuAt, sched, taskAt } from "../sched/state";
+import { fsState } from "../fs/state";
 import { checkProcesses } from "./process";
+import { kernelState } from "./state";
 import { TASK_SIZE } from "../config";
+
+/** Object caches of the fs room. */
+const FS_CACHES: u32 = 6;
 
 /** Every present PTE of a VMA: right page, right rights. Returns rss by kind in the low and high half. */
 function checkVmaPtes(mm: MmStruct, vma: VmArea): u64 {
@@ -102,6 +112,8 @@ function checkFrames(): void {
   let lru: u32 = 0;
   let anon: u32 = 0;
   let tables: u32 = 0;
+  let cached: u32 = 0;
+  const atRest = kernelState().nrProcesses == 0 && sched().liveTasks == 0;
   for (let pfn = m.firstPfn; pfn < m.highPfn; pfn++) {
     const page = pfnToPage(pfn);
     const found = page.pad;
@@ -109,11 +121,20 @@ function checkFrames(): void {
     if (page.refcount == 0) continue;
     checkPage(page);
     assert(<u32>page.mapcount == found, "[page-3] mapcount is the number of PTEs");
+    if (page.mapping != 0) {
+      cached++;
+      const mapping = changetype<AddressSpace>(page.mapping);
+      assert(xaLoad(mapping.pages, page.index) == changetype<usize>(page), "[fm-1] a page of a mapping is in its xarray");
+    }
+    if (atRest && !page.test(PG_RESERVED)) {
+      assert(page.refcount == 1 && page.mapping != 0, "[mk-6] without processes only the page cache holds frames");
+    }
     if (page.test(PG_LRU)) lru++;
     if (page.test(PG_SWAPBACKED)) anon++;
     if (page.test(PG_TABLE)) tables++;
   }
   assert(lru == m.nrActive + m.nrInactive, "[lru-1] the LRU counts its pages");
+  assert(cached == m.nrFile, "[as-1] the page cache counts its pages");
   assert(tables == m.nrPageTables, "[pt-1] page tables are counted");
   assert(anon == m.nrAnon, "[mm-1] anonymous pages are counted");
 }
@@ -138,15 +159,59 @@ function firstPageOf(mapping: AddressSpace): usize {
   return xaFind(mapping.pages, 0, u32.MAX_VALUE, cursor);
 }
 
+/** [tlb-1] What a TLB grants in an mm's present context its PTE grants; [sd-2] a CPU outside the mask holds nothing of it. */
+function checkTlbs(mm: MmStruct): void {
+  const tag = contextTag(mm.context);
+  for (let id: u32 = 0; id < sched().nCpus; id++) {
+    const cpu = cpuAt(id);
+    for (let i: u32 = 0; i <= cpuRoom().tlbMask; i++) {
+      const entry = cpu.tlb + i * TLB_ENTRY_BYTES;
+      checkTlbTag(mm, cpu, tag, load<u64>(entry, TLB_READ), entry, PTE_V | PTE_U | PTE_R);
+      checkTlbTag(mm, cpu, tag, load<u64>(entry, TLB_WRITE), entry, PTE_V | PTE_U | PTE_W | PTE_D);
+      checkTlbTag(mm, cpu, tag, load<u64>(entry, TLB_FETCH), entry, PTE_V | PTE_U | PTE_X);
+    }
+  }
+}
+
+/** Bits of a tag that name the address space. */
+const TAG_CONTEXT: u64 = 0xffff_0000_0000_0fff;
+
+function checkTlbTag(mm: MmStruct, cpu: Cpu, context: u64, tag: u64, entry: usize, need: u64): void {
+  if ((tag & TAG_CONTEXT) != context || tag == u64.MAX_VALUE) return;
+  assert(bitmapTest(mm.cpuMask, cpu.id), "[sd-2] a CPU outside the mask holds a translation");
+  const slot = pteLookup(mm, tag & ~TAG_CONTEXT);
+  const pte: u64 = slot == 0 ? 0 : load<u64>(slot);
+  assert((pte & need) == need, "[tlb-1] a TLB grants what its PTE does not");
+  assert(load<u32>(entry, TLB_FRAME) == ptePfn(pte) << PAGE_SHIFT, "[tlb-1] a TLB points to another frame than its PTE");
+}
+
+/** [mk-6] With the last process everything that processes hold is gone. [slab-2] */
+function checkObjects(): void {
+  const m = mmState();
+  checkKmemCache(changetype<KmemCache>(m.mmCache));
+  checkKmemCache(changetype<KmemCache>(m.vmaCache));
+  checkKmemCache(changetype<KmemCache>(kernelState().processCache));
+  for (let i: u32 = 0; i < FS_CACHES; i++) checkKmemCache(fsState().cache(i));
+  if (kernelState().nrProcesses != 0 || sched().liveTasks != 0) return;
+  assert(changetype<KmemCache>(m.mmCache).allocated == 0, "[mk-6] an address space outlives its processes");
+  assert(changetype<KmemCache>(m.vmaCache).allocated == 0, "[mk-6] a VMA outlives its address space");
+  assert(changetype<KmemCache>(kernelState().processCache).allocated == 0, "[mk-6] a process outlives itself");
+  assert(fsState().nrFiles == 0 && fsState().nrFilesStructs == 0, "[mk-6] an open file outlives its processes");
+}
+
 /** Runs every walk; a broken law asserts with its number. */
 export function checkMachine(): void {
   checkPageAlloc();
   blockCheck();
   const head = changetype<usize>(mmState().mmList);
-  for (let link: usize = mmState().mmList.next; link != head; link = changetype<ListHead>(link).next) checkMm(mmOfList(link));
+  for (let link: usize = mmState().mmList.next; link != head; link = changetype<ListHead>(link).next) {
+    checkMm(mmOfList(link));
+    checkTlbs(mmOfList(link));
+  }
   checkFrames();
   checkMappings();
   checkProcesses();
+  checkObjects();
   const s = sched();
   for (let slot: u32 = 0; slot < s.nTasks; slot++) if (taskAt(slot).files != 0) checkFiles(taskAt(slot).files);
 }

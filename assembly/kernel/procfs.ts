@@ -50,6 +50,7 @@ function meminfo(): void {
   const m = mmState();
   textField("MemTotal", <u64>m.nFrames * 4, " kB");
   textField("MemFree", <u64>freePages() * 4, " kB");
+  textField("Cached", <u64>m.nrFile * 4, " kB");
   textField("AnonPages", <u64>m.nrAnon * 4, " kB");
   textField("Active(file)", <u64>m.nrActive * 4, " kB");
   textField("Inactive(file)", <u64>m.nrInactive * 4, " kB");

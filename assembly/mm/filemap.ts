@@ -32,6 +32,7 @@ import {
 } from "./page";
 import { asyncReadahead, syncReadahead } from "./readahead";
 import { lruAdd } from "./lru";
+import { mmState } from "./state";
 
 /** The page at pgoff with a reference, or null. */
 export function findGetPage(mapping: AddressSpace, pgoff: u32): Page {
@@ -58,6 +59,7 @@ export function addToPageCache(page: Page, mapping: AddressSpace, pgoff: u32): i
     page.index = pgoff;
     getPage(page);
     mapping.nrPages++;
+    mmState().nrFile++;
   }
   spinUnlock(mapping.pagesLock);
   if (result != 0) return result;
@@ -76,6 +78,7 @@ export function deleteFromPageCache(page: Page): void {
   page.mapping = 0;
   assert(mapping.nrPages > 0, "[as-1] a mapping counts its pages");
   mapping.nrPages--;
+  mmState().nrFile--;
   spinUnlock(mapping.pagesLock);
   traceEmit(sched().clockNs, TP_MM_FILEMAP_DELETE, sched().cpu.id, 0, page.index, mapping.host);
   putPage(page);
