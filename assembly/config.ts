@@ -26,6 +26,8 @@ export const NAME_MAX: u32 = 255;
 export const PATH_MAX: u32 = 4096;
 /** VMAs of one mm, as Linux's sysctl vm.max_map_count. */
 export const MAX_MAP_COUNT: u32 = 65530;
+/** Pages of one mm's VMAs together: 8 TiB, so that sums of two mappings fit a u32. Linux's bound is RLIMIT_AS and overcommit. */
+export const MAX_TOTAL_VM: u64 = 0x7fff_ffff;
 /** First and last+1 byte a user mapping may cover: page 0 stays unmapped (mmap_min_addr), Sv48's user half ends at 2^47. */
 export const MMAP_MIN_ADDR: u64 = 0x10000;
 export const TASK_SIZE: u64 = 0x8000_0000_0000;

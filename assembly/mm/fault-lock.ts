@@ -153,7 +153,8 @@ function lookupVma(mm: MmStruct, task: Task, address: u64): VmArea {
 function accessAllowed(vma: VmArea, flags: u32): bool {
   if ((flags & FAULT_FLAG_WRITE) != 0) return (vma.flags & VM_WRITE) != 0;
   if ((flags & FAULT_FLAG_INSTRUCTION) != 0) return (vma.flags & VM_EXEC) != 0;
-  return (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) != 0;
+  // Write implies read; a mapping that may only be executed cannot be loaded from (riscv).
+  return (vma.flags & (VM_READ | VM_WRITE)) != 0;
 }
 
 /** [mk-4] What the code says about the lock must be so. */

@@ -11,10 +11,9 @@ import { TASK_SIZE } from "../config";
 import { downWriteKillable } from "../sched/rwsem";
 import { POPULATE_AS_MAPPED, populateRange } from "./gup";
 import { MCL_CURRENT, MCL_FUTURE } from "./mman";
-import { splitEnds } from "./mmap";
 import { MMF_LOCK_FUTURE, MmStruct } from "./mm-struct";
 import { VM_LOCKED, VmArea, isNullVma } from "./vma";
-import { findVmaIntersection, firstVma, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
+import { findVmaIntersection, firstVma, vmaIsolate, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
 import { mmapWriteUnlock } from "./vma-lock";
 
 export function doMlock(mm: MmStruct, address: u64, lenBytes: u64): i64 {
@@ -45,22 +44,27 @@ function populateResult(error: i32): i64 {
 }
 
 function markRange(mm: MmStruct, start: u64, end: u64, lock: bool): i32 {
-  const split = splitEnds(mm, start, end);
-  if (split != 0) return split;
   let at = start;
   let vma = findVmaIntersection(mm, start, end);
   while (at < end) {
     if (isNullVma(vma) || vma.start > at) return -ENOMEM;
+    vma = markVma(mm, vma, at, vma.end < end ? vma.end : end, lock);
+    if (isNullVma(vma)) return -ENOMEM;
+    // A merge may have taken in what comes next: it is marked already.
     at = vma.end;
-    vma = vmaNext(markVma(mm, vma, lock));
+    vma = vmaNext(vma);
   }
   return 0;
 }
 
-function markVma(mm: MmStruct, vma: VmArea, lock: bool): VmArea {
+/** Marks [start, end) of the VMA; returns the VMA that covers it then, or null on ENOMEM. */
+function markVma(mm: MmStruct, vma: VmArea, start: u64, end: u64, lock: bool): VmArea {
   const flags = lock ? vma.flags | VM_LOCKED : vma.flags & ~VM_LOCKED;
-  if (flags != vma.flags) vmaSetFlags(mm, vma, flags);
-  return vmaMergeAround(mm, vma);
+  if (flags == vma.flags) return vma;
+  const piece = vmaIsolate(mm, vma, start, end);
+  if (isNullVma(piece)) return piece;
+  vmaSetFlags(mm, piece, flags);
+  return vmaMergeAround(mm, piece);
 }
 
 export function doMlockall(mm: MmStruct, flags: u32): i64 {
@@ -85,7 +89,7 @@ export function doMunlockall(mm: MmStruct): i64 {
 
 function markAll(mm: MmStruct, lock: bool): void {
   let vma = firstVma(mm);
-  while (!isNullVma(vma)) vma = vmaNext(markVma(mm, vma, lock));
+  while (!isNullVma(vma)) vma = vmaNext(markVma(mm, vma, vma.start, vma.end, lock));
 }
 
 /** Faults every VMA in, one at a time: the tree may change in between. */

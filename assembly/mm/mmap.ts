@@ -4,7 +4,7 @@
  *     munmap: write lock -> split at the ends -> take the VMAs out of the trees -> DOWNGRADE to read -> zap PTEs, one TLB flush
  *             -> free page tables -> read unlock -> free the VMAs, closing files
  *
- * Interface: doMmap, doMunmap, munmapLocked, destroyDetached, splitEnds, doBrk, wantsSharedAnonymous, sharedAnonymousFile.
+ * Interface: doMmap, doMunmap, munmapLocked, destroyDetached, doBrk, wantsSharedAnonymous, sharedAnonymousFile.
  * Invariants:
  *   [mmap-1] when munmap returns 0, no VMA and no PTE is left in the range.
  *   [mmap-2] a VMA's file is closed only after every lock of this call is released.
@@ -22,7 +22,7 @@ import { downWriteKillable, upRead } from "../sched/rwsem";
 import { currentTask, sched } from "../sched/state";
 import { File, isNullFile } from "./address-space";
 import {
-  MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_LOCKED, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_MASK, PROT_WRITE,
+  MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_LOCKED, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_WRITE,
   protToVmFlags,
 } from "./mman";
 import { MMF_LOCK_FUTURE, MmStruct } from "./mm-struct";
@@ -33,7 +33,7 @@ import {
   VM_HEAP, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_READ, VM_SHARED, VM_WRITE, VmArea, isNullVma,
 } from "./vma";
 import {
-  findVmaIntersection, unmappedArea, vmaCreate, vmaDestroy, vmaInsert, vmaMergeAround, vmaNext, vmaPrev, vmaRemove, vmaSplit,
+  findVmaIntersection, mayExpandVm, unmappedArea, vmaCreate, vmaDestroy, vmaInsert, vmaMergeAround, vmaNext, vmaPrev, vmaRemove, vmaSplit,
 } from "./vma-ops";
 import { zapPageRange } from "./zap";
 import { mmapWriteDowngrade, mmapWriteUnlock } from "./vma-lock";
@@ -54,14 +54,13 @@ function checkMmap(address: u64, lenBytes: u64, prot: u32, flags: u32, file: Fil
   if (len == 0 || len > TASK_SIZE) return -ENOMEM;
   if (type != MAP_SHARED && type != MAP_PRIVATE && type != 3) return -EINVAL;
   if (type == 3) return isNullFile(file) ? -EINVAL : -EOPNOTSUPP;
-  if ((prot & ~PROT_MASK) != 0) return -EINVAL;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0) {
     if ((address & 0xfff) != 0) return -EINVAL;
     if (address > TASK_SIZE || len > TASK_SIZE - address) return -ENOMEM;
     if (address < MMAP_MIN_ADDR) return -EPERM;
   }
-  if (pgoff + (len >> PAGE_SHIFT) > <u64>u32.MAX_VALUE) return -EOVERFLOW;
   if (isNullFile(file)) return 0;
+  if (pgoff + (len >> PAGE_SHIFT) > <u64>u32.MAX_VALUE) return -EOVERFLOW;
   const mode = file.flags & O_ACCMODE;
   if (mode == O_WRONLY) return -EACCES;
   if (type == MAP_SHARED && (prot & PROT_WRITE) != 0 && mode != O_RDWR) return -EACCES;
@@ -97,7 +96,7 @@ export function doMmap(mm: MmStruct, address: u64, lenBytes: u64, prot: u32, fla
 }
 
 function mmapLocked(mm: MmStruct, address: u64, len: u64, flags: u32, vmFlags: u32, file: File, pgoff: u32): i64 {
-  if (mm.mapCount >= MAX_MAP_COUNT) return -ENOMEM;
+  if (mm.mapCount >= MAX_MAP_COUNT || !mayExpandVm(mm, len)) return -ENOMEM;
   let at = address;
   if ((flags & MAP_FIXED_NOREPLACE) != 0) {
     if (!isNullVma(findVmaIntersection(mm, at, at + len))) return -EEXIST;
@@ -141,7 +140,7 @@ export function doMunmap(mm: MmStruct, address: u64, lenBytes: u64): i64 {
 }
 
 /** Splits the VMAs that cross the ends of [start, end). Returns 0 or -ENOMEM. */
-export function splitEnds(mm: MmStruct, start: u64, end: u64): i32 {
+function splitEnds(mm: MmStruct, start: u64, end: u64): i32 {
   const first = findVmaIntersection(mm, start, start + 1);
   if (!isNullVma(first) && first.start < start) {
     const error = vmaSplit(mm, first, start);
@@ -256,7 +255,7 @@ export function doBrk(mm: MmStruct, address: u64): i64 {
 }
 
 function growBreak(mm: MmStruct, start: u64, end: u64): bool {
-  if (!isNullVma(findVmaIntersection(mm, start, end)) || mm.mapCount >= MAX_MAP_COUNT) return false;
+  if (!isNullVma(findVmaIntersection(mm, start, end)) || mm.mapCount >= MAX_MAP_COUNT || !mayExpandVm(mm, end - start)) return false;
   const flags = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_HEAP;
   const vma = vmaCreate(mm, start, end, flags, changetype<File>(0), <u32>(start >> PAGE_SHIFT));
   if (isNullVma(vma)) return false;

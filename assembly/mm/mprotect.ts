@@ -12,11 +12,10 @@ import { EACCES, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { TASK_SIZE } from "../config";
 import { PTE_R, PTE_W, PTE_X } from "../cpu/pte";
 import { downWriteKillable } from "../sched/rwsem";
-import { PROT_MASK, PROT_READ, PROT_WRITE, protToVmFlags } from "./mman";
-import { splitEnds } from "./mmap";
+import { PROT_MASK, protToVmFlags } from "./mman";
 import { MmStruct } from "./mm-struct";
 import { VM_EXEC, VM_READ, VM_WRITE, VmArea, isNullVma } from "./vma";
-import { findVmaIntersection, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
+import { findVmaIntersection, vmaIsolate, vmaMergeAround, vmaNext, vmaSetFlags } from "./vma-ops";
 import { changeProtection } from "./zap";
 import { mmapWriteUnlock } from "./vma-lock";
 
@@ -37,36 +36,40 @@ function allowed(vma: VmArea, prot: u32): bool {
 }
 
 function protectLocked(mm: MmStruct, start: u64, end: u64, prot: u32): i32 {
-  let vma = findVmaIntersection(mm, start, end);
-  if (isNullVma(vma) || vma.start > start) return -ENOMEM;
-  const split = splitEnds(mm, start, end);
-  if (split != 0) return split;
   let at = start;
-  vma = findVmaIntersection(mm, start, end);
+  let vma = findVmaIntersection(mm, start, end);
   while (at < end) {
     if (isNullVma(vma) || vma.start > at) return -ENOMEM;
     if (!allowed(vma, prot)) return -EACCES;
+    const flags = flagsWith(vma, prot);
+    if (flags != vma.flags) {
+      const piece = vmaIsolate(mm, vma, at, vma.end < end ? vma.end : end);
+      if (isNullVma(piece)) return -ENOMEM;
+      vma = protectVma(mm, piece, flags);
+    }
+    // A merge may have taken in what comes next: it has these rights already.
+    assert(vma.end > at, "each step gets on");
     at = vma.end;
-    const merged = protectVma(mm, vma, prot);
-    assert(merged.end >= at, "a merge covers what it merged");
-    vma = vmaNext(merged);
+    vma = vmaNext(vma);
   }
   return 0;
 }
 
+function flagsWith(vma: VmArea, prot: u32): u32 {
+  return (vma.flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | protToVmFlags(prot);
+}
+
 /** Changes one whole VMA; returns the VMA that covers it afterwards. */
-function protectVma(mm: MmStruct, vma: VmArea, prot: u32): VmArea {
-  const flags = (vma.flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | protToVmFlags(prot);
-  if (flags == vma.flags) return vma;
+function protectVma(mm: MmStruct, vma: VmArea, flags: u32): VmArea {
   let clear: u64 = 0;
-  if ((prot & (PROT_READ | PROT_WRITE)) == 0) clear |= PTE_R;
-  if ((prot & PROT_WRITE) == 0) clear |= PTE_W;
+  if ((flags & (VM_READ | VM_WRITE)) == 0) clear |= PTE_R;
+  if ((flags & VM_WRITE) == 0) clear |= PTE_W;
   if ((flags & VM_EXEC) == 0) clear |= PTE_X;
   const start = vma.start;
   const end = vma.end;
   vmaSetFlags(mm, vma, flags);
   // A PTE without R is given it back by the next fault, which finds it present: grant R at once instead.
-  const set: u64 = (prot & (PROT_READ | PROT_WRITE)) != 0 ? PTE_R : 0;
+  const set: u64 = (flags & (VM_READ | VM_WRITE)) != 0 ? PTE_R : 0;
   const exec: u64 = (flags & VM_EXEC) != 0 ? PTE_X : 0;
   changeProtection(mm, vma, start, end, clear, set | exec);
   return vmaMergeAround(mm, vma);

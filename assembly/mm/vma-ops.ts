@@ -4,7 +4,8 @@
  *     vmaSplit at x:   | a                |   ->   | a      | b       |        both keep file, flags; b.pgoff moves on
  *     vmaMerge:        | prev | new | next |  ->   |        prev       |        same flags, file and contiguous pgoff
  *
- * Interface: vmaInsert, vmaRemove, vmaSplit, vmaMergeAround, vmaCreate, vmaDestroy, unmappedArea, vmaTouched, findVmaIntersection.
+ * Interface: vmaInsert, vmaRemove, vmaSplit, vmaIsolate, vmaMergeAround, vmaCreate, vmaDestroy, unmappedArea, mayExpandVm,
+ *            vmaTouched, findVmaIntersection.
  * Invariants:
  *   [vma-1] VMAs of one mm do not overlap; start < end, page aligned.
  *   [vma-2] a VMA with a file pins it and is in the file's i_mmap tree, under i_mmap_rwsem.
@@ -15,7 +16,7 @@
  */
 import { IntervalNode, itFirst, itFirstOverlap, itInsert, itLast, itNext, itPrev, itRemove } from "../lib/interval-tree";
 import { ENOMEM } from "../lib/errno";
-import { MAX_MAP_COUNT, MMAP_MIN_ADDR, TASK_SIZE } from "../config";
+import { MAX_MAP_COUNT, MAX_TOTAL_VM, MMAP_MIN_ADDR, TASK_SIZE } from "../config";
 import { PAGE_SHIFT } from "../memlayout";
 import { C_VMA_CREATE, C_VMA_SPLIT, chargeCost } from "../sched/cost";
 import { downWrite, upWrite } from "../sched/rwsem";
@@ -175,6 +176,19 @@ export function vmaSplit(mm: MmStruct, vma: VmArea, address: u64): i32 {
   return 0;
 }
 
+/** Splits so that one VMA covers exactly [start, end), which lies inside. Null on ENOMEM, with the VMA whole again. */
+export function vmaIsolate(mm: MmStruct, vma: VmArea, start: u64, end: u64): VmArea {
+  assert(vma.start <= start && end <= vma.end && start < end, "what is isolated lies inside");
+  let piece = vma;
+  if (piece.start < start) {
+    if (vmaSplit(mm, piece, start) != 0) return changetype<VmArea>(0);
+    piece = vmaNext(piece);
+  }
+  if (piece.end == end || vmaSplit(mm, piece, end) == 0) return piece;
+  vmaMergeAround(mm, piece);
+  return changetype<VmArea>(0);
+}
+
 /** True when `next` continues `prev`: adjacent, same flags, same file at the following offset. */
 function mergeable(prev: VmArea, next: VmArea): bool {
   if (prev.end != next.start || prev.flags != next.flags) return false;
@@ -226,11 +240,17 @@ export function lastVma(mm: MmStruct): VmArea {
   return changetype<VmArea>(changetype<usize>(itLast(mm.vmas)));
 }
 
+/** True when the mm may map `lenBytes` more. */
+export function mayExpandVm(mm: MmStruct, lenBytes: u64): bool {
+  return mm.totalVm + (lenBytes >> PAGE_SHIFT) <= MAX_TOTAL_VM;
+}
+
 /** Free address space for `lenBytes`: the hint if it is free, else top-down from the mmap base. 0: none. */
 export function unmappedArea(mm: MmStruct, hint: u64, lenBytes: u64): u64 {
+  assert(lenBytes <= TASK_SIZE, "a mapping fits the address space");
   if (hint != 0) {
-    const at = hint & ~0xfff;
-    if (at >= MMAP_MIN_ADDR && at + lenBytes <= TASK_SIZE && isNullVma(findVmaIntersection(mm, at, at + lenBytes))) return at;
+    const at = hint < MMAP_MIN_ADDR ? MMAP_MIN_ADDR : hint & ~0xfff;
+    if (at <= TASK_SIZE - lenBytes && isNullVma(findVmaIntersection(mm, at, at + lenBytes))) return at;
   }
   if (lenBytes > mm.mmapBase - MMAP_MIN_ADDR) return 0;
   let top = mm.mmapBase;
