@@ -16,9 +16,9 @@ import { MREMAP_FIXED, MREMAP_MAYMOVE } from "./mman";
 import { destroyDetached, munmapLocked } from "./mmap";
 import { MmStruct } from "./mm-struct";
 import { POPULATE_AS_MAPPED, populateRange } from "./gup";
-import { VM_LOCKED, VmArea, isNullVma } from "./vma";
+import { VM_LOCKED, VmArea, isNullVma, vmaIsAnonymous } from "./vma";
 import {
-  findVmaIntersection, unmappedArea, vmaCreate, vmaInsert, vmaMergeAround, vmaNext, vmaRemove, vmaDestroy, vmaLockShares,
+  findVmaIntersection, mayExpandVm, unmappedArea, vmaCreate, vmaInsert, vmaIsolate, vmaLockShares, vmaMergeAround, vmaNext,
   vmaResize, vmaUnlockShares,
 } from "./vma-ops";
 import { allocTargetTables, movePageTables } from "./zap";
@@ -67,11 +67,21 @@ function remap(mm: MmStruct, oldAddress: u64, oldLen: u64, newLen: u64, flags: u
   }
   const vma = coveringVma(mm, oldAddress, oldLen);
   if (isNullVma(vma)) return -EFAULT;
+  const error = mayGrow(mm, vma, oldAddress, oldLen, newLen);
+  if (error != 0) return error;
   if (growInPlace(mm, vma, oldAddress, oldLen, newLen)) return <i64>oldAddress;
   if ((flags & MREMAP_MAYMOVE) == 0) return -ENOMEM;
   const target = unmappedArea(mm, 0, newLen);
   if (target == 0) return -ENOMEM;
   return moveVma(mm, vma, oldAddress, oldLen, newLen, target);
+}
+
+/** The limits of the address space and of a file's page numbers. */
+function mayGrow(mm: MmStruct, vma: VmArea, oldAddress: u64, oldLen: u64, newLen: u64): i32 {
+  if (newLen <= oldLen) return 0;
+  const pgoff = <u64>vma.pgoff + ((oldAddress - vma.start) >> PAGE_SHIFT);
+  if (!vmaIsAnonymous(vma) && pgoff + (newLen >> PAGE_SHIFT) > <u64>u32.MAX_VALUE) return -EINVAL;
+  return mayExpandVm(mm, newLen - oldLen) ? 0 : -ENOMEM;
 }
 
 /** The mapping ends where its VMA ends, and the space behind is free. */
@@ -91,8 +101,11 @@ function remapTo(mm: MmStruct, oldAddress: u64, oldLen: u64, newLen: u64, target
   if ((target & 0xfff) != 0 || target < MMAP_MIN_ADDR || target > TASK_SIZE || newLen > TASK_SIZE - target) return -EINVAL;
   if (target < oldAddress + oldLen && oldAddress < target + newLen) return -EINVAL;
   const keep = newLen < oldLen ? newLen : oldLen;
-  if (isNullVma(coveringVma(mm, oldAddress, keep))) return -EFAULT;
-  let error = munmapLocked(mm, target, target + newLen, false);
+  const vma = coveringVma(mm, oldAddress, keep);
+  if (isNullVma(vma)) return -EFAULT;
+  let error = mayGrow(mm, vma, oldAddress, oldLen, newLen);
+  if (error != 0) return error;
+  error = munmapLocked(mm, target, target + newLen, false);
   if (error != 0) return error;
   if (newLen < oldLen) {
     error = munmapLocked(mm, oldAddress + newLen, oldAddress + oldLen, false);
@@ -104,23 +117,29 @@ function remapTo(mm: MmStruct, oldAddress: u64, oldLen: u64, newLen: u64, target
 /** Moves [oldAddress, oldAddress + oldLen) of one VMA to `target`, where the new VMA is newLen long. */
 function moveVma(mm: MmStruct, vma: VmArea, oldAddress: u64, oldLen: u64, newLen: u64, target: u64): i64 {
   if (mm.mapCount + 3 >= MAX_MAP_COUNT) return -ENOMEM;
-  const pgoff = vma.pgoff + <u32>((oldAddress - vma.start) >> PAGE_SHIFT);
-  const moved = vmaCreate(mm, target, target + newLen, vma.flags, vma.file, pgoff);
-  if (isNullVma(moved)) return -ENOMEM;
-  vmaInsert(mm, moved);
-  vmaStartWrite(mm, vma);
-  // Tables first: no frame may be asked for, and so reclaimed through rmap, while the shares are locked.
-  if (!allocTargetTables(mm, oldAddress, target, oldLen)) {
-    vmaRemove(mm, moved);
-    vmaDestroy(moved);
+  // Cut the piece out first: once pages have moved nothing may fail.
+  const piece = vmaIsolate(mm, vma, oldAddress, oldAddress + oldLen);
+  if (isNullVma(piece)) return -ENOMEM;
+  const moved = vmaCreate(mm, target, target + newLen, piece.flags, piece.file, piece.pgoff);
+  if (isNullVma(moved)) {
+    vmaMergeAround(mm, piece);
     return -ENOMEM;
   }
-  vmaLockShares(vma);
+  vmaInsert(mm, moved);
+  vmaStartWrite(mm, piece);
+  // Tables first: no frame may be asked for, and so reclaimed through rmap, while the shares are locked.
+  if (!allocTargetTables(mm, oldAddress, target, oldLen)) {
+    // Tables that were made at the target go with its VMA.
+    const undone = munmapLocked(mm, target, target + newLen, false);
+    assert(undone == 0, "[mr-2] unmapping a whole VMA splits nothing");
+    vmaMergeAround(mm, piece);
+    return -ENOMEM;
+  }
+  vmaLockShares(piece);
   movePageTables(mm, oldAddress, target, oldLen);
-  vmaUnlockShares(vma);
+  vmaUnlockShares(piece);
   const error = munmapLocked(mm, oldAddress, oldAddress + oldLen, false);
-  // Splitting needs a VMA; without one the old range stays mapped, empty, and is faulted in afresh.
-  if (error != 0) return error;
+  assert(error == 0, "[mr-2] unmapping a whole VMA splits nothing");
   vmaMergeAround(mm, moved);
   return <i64>target;
 }
