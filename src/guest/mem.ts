@@ -1,6 +1,7 @@
 /**
  * Memory accesses of guests, in batches that the emulated MMU executes, and the other operations that are no system calls.
  */
+import { type GuestFn, OP_BECOME } from "../host/guests.js";
 import { OP, OP_FLAG_CATCH } from "./constants.js";
 import { type Call, OP_BUFFER_BYTES, type Word } from "./sys.js";
 
@@ -71,6 +72,15 @@ export function* compute(ns: number): Call {
 /** The CPU's clock, ns of simulated time. */
 export function* now(): Call {
   return (yield { nr: OP.gettime, args: [] }).ret;
+}
+
+/**
+ * Ends this generator: the guest goes on as `fn`, and a restore replays its results from here on only. A guest that loops for
+ * long does this now and then: `const loop = function* () { ...; yield* become(loop); }`.
+ */
+export function* become(fn: GuestFn): Call<never> {
+  yield { nr: OP_BECOME, args: [], child: fn };
+  throw new Error("a guest that became another goes on");
 }
 
 /** Sleeps until `parties` tasks have come to barrier `id` (0 to 63). */

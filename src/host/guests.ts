@@ -4,9 +4,21 @@
  * A generator cannot be copied. A snapshot therefore keeps, for each guest, its function and the results of all its
  * operations so far; a restore makes a fresh generator and feeds it those results. So a guest must be a function of its
  * context and its results alone: no clocks, no Math.random, no shared mutable state outside its context.
+ *
+ * Interface: Guest, GuestFn, GuestContext, GuestState, Op, OpResult, OP_BECOME, randomFrom.
+ * Invariants:
+ *   [guest-h1] a guest's state is its function, its life and the results of that life: replaying them gives the same guest.
+ *   [guest-h2] a log is only ever added to, or left behind for a new one: a snapshot's count of results stays good.
+ * Locks: none.
+ * Why not one log for ever: a guest that loops for a simulated minute would fill the host's memory; `become` starts a new
+ * life with an empty log.
  */
+import { ResultLog } from "./result-log.js";
 
 const CLONE_THREAD = 0x10000;
+
+/** Op.nr of `become`: the host carries it out, the kernel never sees it. */
+export const OP_BECOME = -1;
 
 /** One operation: a system call (nr below 0x10000) or a pseudo operation of the mailbox. */
 export interface Op {
@@ -20,7 +32,7 @@ export interface Op {
   bufferArgs?: readonly number[];
   /** Bytes of the operation buffer to hand back. */
   readBack?: number;
-  /** fork and clone: what the child runs. */
+  /** fork and clone: what the child runs; become: what the guest goes on as. */
   child?: GuestFn;
 }
 
@@ -44,59 +56,99 @@ export interface GuestContext {
   pid: number;
   /** Emulated CPUs. */
   cpus: number;
-  /** A number in [0, 1) from the machine's seed and this guest's id: the only randomness a guest may use. */
+  /** A number in [0, 1) from the machine's seed, this guest's id and its life: the only randomness a guest may use. */
   random(): number;
 }
 
 export type GuestFn = (ctx: GuestContext) => GuestGenerator;
 
+/** What brings a guest back: its function, and the first `count` results of the life it is in. */
+export interface GuestState {
+  tid: number;
+  pid: number;
+  fn: GuestFn;
+  /** Times the guest has become another function. */
+  life: number;
+  log: ResultLog;
+  count: number;
+  /** Whether the child of its fork or clone has no guest yet. */
+  childWaits: boolean;
+  context: ContextFn;
+}
+
+/** The context of a guest in one of its lives. */
+export type ContextFn = (life: number) => GuestContext;
+
+/** A guest that becomes function after function does nothing for its machine. */
+const MAX_LIVES_PER_OP = 1000;
+
 /** A live guest. */
 export class Guest {
-  readonly log: OpResult[] = [];
-  /** The child function of a fork or clone that is under way. */
-  pendingChild: GuestFn | undefined;
   /** Whether that child is a thread of this guest's process. */
   pendingThread = false;
   /** Bytes to read back when the operation is done. */
   readBack = 0;
-  /** Set once the generator has returned and the exit operation is posted. */
-  finished = false;
+  /** The child function of a fork or clone that is under way and whose child has no guest yet. */
+  private pendingChild: GuestFn | undefined;
+  private log = new ResultLog();
+  private life = 0;
   private generator: GuestGenerator | undefined;
 
   constructor(
-    readonly fn: GuestFn,
+    private fn: GuestFn,
     readonly tid: number,
     readonly pid: number,
-    readonly context: () => GuestContext,
+    private readonly context: ContextFn,
   ) {}
 
   /** The next operation after `result`, or undefined when the guest has returned. */
   next(result: OpResult): Op | undefined {
-    this.log.push(result);
-    const step = this.live().next(result);
-    return step.done === true ? undefined : step.value;
+    for (let lives = 0; lives < MAX_LIVES_PER_OP; lives++) {
+      this.log.push(result);
+      this.generator ??= this.fn(this.context(this.life));
+      const step = this.generator.next(result);
+      if (step.done === true) return undefined;
+      if (step.value.nr !== OP_BECOME) return step.value;
+      this.become(step.value.child);
+    }
+    throw new Error(`became ${MAX_LIVES_PER_OP} functions without an operation`);
+  }
+
+  private become(fn: GuestFn | undefined): void {
+    if (!fn) throw new Error("become without a function");
+    this.fn = fn;
+    this.life++;
+    this.log = new ResultLog();
+    this.generator = undefined;
   }
 
   /** Notes what the operation that was just given out will bring back. */
   expect(op: Op | undefined): void {
-    this.finished = op === undefined;
     this.pendingChild = op?.child;
     this.pendingThread = (Number(op?.args[0] ?? 0) & CLONE_THREAD) !== 0;
     this.readBack = op?.readBack ?? 0;
   }
 
-  private live(): GuestGenerator {
-    this.generator ??= this.fn(this.context());
-    return this.generator;
+  /** The function for the child of this guest's fork or clone: once. */
+  takeChild(): GuestFn | undefined {
+    const fn = this.pendingChild;
+    this.pendingChild = undefined;
+    return fn;
   }
 
-  /** A guest in the state this one was in after `count` results. */
-  replayed(count: number): Guest {
-    const copy = new Guest(this.fn, this.tid, this.pid, this.context);
-    for (const result of this.log.slice(0, count)) {
-      copy.expect(copy.next(result));
-    }
-    return copy;
+  /** What brings this guest back as it is now. */
+  state(): GuestState {
+    const { tid, pid, fn, life, log, context } = this;
+    return { tid, pid, fn, life, log, count: log.length, childWaits: this.pendingChild !== undefined, context };
+  }
+
+  /** The guest of a state. Its next operation is the one after the state's last result. */
+  static restored(state: GuestState): Guest {
+    const guest = new Guest(state.fn, state.tid, state.pid, state.context);
+    guest.life = state.life;
+    for (let i = 0; i < state.count; i++) guest.expect(guest.next(state.log.at(i)));
+    if (!state.childWaits) guest.pendingChild = undefined;
+    return guest;
   }
 }
 

@@ -13,9 +13,10 @@
  * Why not async: a run is one computation; a browser puts it into a worker.
  */
 import { type BootedKernel, bootKernel, costTable } from "./boot.js";
+import { canonicalJson } from "./canonical.js";
 import { ConfigError, type MachineConfig } from "./config.js";
 import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } from "./histogram.js";
-import { Guest, type GuestContext, type GuestFn, type Op, type OpResult, randomFrom } from "./guests.js";
+import { Guest, type GuestContext, type GuestFn, type GuestState, type Op, type OpResult, randomFrom } from "./guests.js";
 import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
 import { type PageTableStep, walkPageTable } from "./page-table.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
@@ -26,8 +27,13 @@ import { KernelAbort, type KernelExports, type KernelSource, compileKernel, read
 const RUN_TIME = 0;
 const RUN_IDLE = 1;
 const RUN_GUEST = 2;
+/** Any limit from 9.2e18 ns on is none to the kernel. */
+const FOR_EVER_NS = 9.3e18;
 /** Under this base the kernel takes an address in the task's operation buffer for a user pointer. */
 const KERNEL_POINTER_BASE = 0xffff_8000_0000_0000n;
+/** The operation buffer: one frame. Data beyond it is cut off, as a path beyond PATH_MAX is. */
+const OP_BUFFER_BYTES = 4096;
+const ENOMEM = 12;
 const SYS_EXIT = 93;
 const SYS_EXIT_GROUP = 94;
 
@@ -61,7 +67,9 @@ export type FaultLatency = Latency;
 /** A point in a machine's life. Good for this machine and for any other with the same kernel and configuration. */
 export interface Snapshot {
   memory: Uint8Array;
-  guests: { guest: Guest; results: number }[];
+  guests: GuestState[];
+  /** What the machine was made from. */
+  config: string;
 }
 
 export const INSPECT_KINDS = ["meminfo", "maps", "smaps", "cmdline", "stat", "lock_stat", "vmstat", "tasks"] as const;
@@ -78,6 +86,27 @@ export class GuestFailure extends Error {
   }
 }
 
+/** The guest's next operation, undefined when it has returned, or its failure. */
+function nextOf(guest: Guest, result: OpResult): Op | undefined | GuestFailure {
+  try {
+    const op = guest.next(result);
+    guest.expect(op);
+    if (op) checkOp(op);
+    return op;
+  } catch (error) {
+    return new GuestFailure(guest.tid, error);
+  }
+}
+
+/** An operation that no mailbox can carry is its guest's mistake ([host-2]). */
+function checkOp(op: Op): void {
+  if (op.args.length > 6) throw new RangeError(`operation ${op.nr} has ${op.args.length} arguments; 6 is the most`);
+  for (const arg of [op.nr, ...op.args]) {
+    if (typeof arg === "number" && !Number.isFinite(arg)) throw new RangeError(`operation ${op.nr}: argument ${arg}`);
+  }
+  if ((op.readBack ?? 0) > OP_BUFFER_BYTES) throw new RangeError(`operation ${op.nr} reads back ${op.readBack} bytes`);
+}
+
 export class Machine {
   readonly kernel: KernelExports;
   readonly memory: WebAssembly.Memory;
@@ -91,8 +120,11 @@ export class Machine {
   private readonly lockClasses: string[];
   private readonly statNames: string[];
   private dead: KernelPanic | undefined;
-  /** The command that a panic prints. */
-  command = "faultline run <workload> --seed <seed>";
+  private running = false;
+  /** What the machine is made from, as text. */
+  private readonly configText: string;
+  /** What to do to see a panic again: a run's command line, or for other machines how this one was made. */
+  command: string;
 
   private constructor(
     booted: BootedKernel,
@@ -100,6 +132,8 @@ export class Machine {
   ) {
     const { kernel, memory } = booted;
     this.booted = booted;
+    this.configText = canonicalJson(config);
+    this.command = `Machine.create(kernel, ${this.configText}) and the same guests`;
     this.kernel = kernel;
     this.memory = memory;
     this.u32 = new Uint32Array(memory.buffer);
@@ -133,18 +167,21 @@ export class Machine {
 
   /** Starts a process whose one thread runs `fn`. Returns its pid. Throws when the kernel cannot (task table, memory). */
   spawn(fn: GuestFn, options: { cpu?: number } = {}): number {
-    const tid = this.guard(() => this.kernel.spawnProcess(options.cpu ?? -1));
+    const { cpu = -1 } = options;
+    const cpus = this.config.cpus ?? 1;
+    if (!Number.isInteger(cpu) || cpu < -1 || cpu >= cpus) throw new ConfigError(`cpu is ${cpu}; the machine has CPUs 0 to ${cpus - 1}`);
+    const tid = this.guard(() => this.kernel.spawnProcess(cpu));
     if (tid < 0) throw new ConfigError(`spawn failed with errno ${-tid}`);
     this.addGuest(fn, tid, tid);
     return tid;
   }
 
   private addGuest(fn: GuestFn, tid: number, pid: number): Guest {
-    const context = (): GuestContext => ({
+    const context = (life: number): GuestContext => ({
       tid,
       pid,
       cpus: this.config.cpus ?? 1,
-      random: randomFrom((this.config.seed ?? 1) * 0x10001 + tid),
+      random: randomFrom((this.config.seed ?? 1) * 0x10001 + tid + life * 0x9e3779b1),
     });
     const guest = new Guest(fn, tid, pid, context);
     this.guests.set(tid, guest);
@@ -155,12 +192,22 @@ export class Machine {
   run(options: RunOptions = {}): RunReason {
     const forNs = options.forNs ?? Infinity;
     const untilNs = options.untilNs ?? (forNs === Infinity ? Infinity : this.nowNs() + forNs);
-    const limit = untilNs === Infinity ? 9.3e18 : untilNs;
+    if (!(untilNs >= 0)) throw new RangeError(`run until ${untilNs} ns of simulated time`);
+    if (this.running) throw new Error("the machine runs already: a guest cannot run it");
+    this.running = true;
+    try {
+      return this.runUntil(Math.min(untilNs, FOR_EVER_NS), options.stopWhen);
+    } finally {
+      this.running = false;
+    }
+  }
+
+  private runUntil(limitNs: number, stopWhen: (() => boolean) | undefined): RunReason {
     for (;;) {
-      const reason = this.guard(() => this.kernel.run(limit));
+      const reason = this.guard(() => this.kernel.run(limitNs));
       if (reason !== RUN_GUEST) return reason === RUN_IDLE ? "idle" : reason === RUN_TIME ? "time" : "stop";
       this.serve(this.kernel.guestTask());
-      if (options.stopWhen?.() === true) return "stop";
+      if (stopWhen?.() === true) return "stop";
     }
   }
 
@@ -173,36 +220,31 @@ export class Machine {
       this.guard(() => this.kernel.guestExited(task));
       return;
     }
-    const result = this.readResult(task, guest);
+    let result = this.readResult(task, guest);
     this.adoptFromParent(guest, result);
-    let op: Op | undefined;
-    let failure: GuestFailure | undefined;
-    try {
-      op = guest.next(result);
-    } catch (error) {
-      failure = new GuestFailure(tid, error);
-    }
-    guest.expect(op);
     const isThread = this.field(task, this.task.tgid) !== tid;
-    const exit: Op = { nr: isThread && !failure ? SYS_EXIT : SYS_EXIT_GROUP, args: [failure ? 1 : 0] };
-    this.post(task, op ?? exit);
-    if (failure) throw failure;
+    for (;;) {
+      const next = nextOf(guest, result);
+      if (next instanceof GuestFailure) {
+        this.post(task, { nr: SYS_EXIT_GROUP, args: [1] });
+        throw next;
+      }
+      if (this.post(task, next ?? { nr: isThread ? SYS_EXIT : SYS_EXIT_GROUP, args: [0] })) return;
+      result = { ret: -ENOMEM, signal: 0, faultAddress: 0, bytes: 0 };
+    }
   }
 
   /** A task the host has not seen: the child of a guest whose fork or clone is under way. */
   private adopt(task: number, tid: number): Guest {
-    const parent = this.guests.get(this.field(task, this.task.parent));
-    const fn = parent?.pendingChild;
-    if (!parent || !fn) throw new Error(`task ${tid} has no guest function`);
+    const fn = this.guests.get(this.field(task, this.task.parent))?.takeChild();
+    if (!fn) throw new Error(`task ${tid} has no guest function`);
     return this.addGuest(fn, tid, this.field(task, this.task.tgid));
   }
 
-  /** A fork or clone is done: its child has its guest now, whether or not it has run already. */
+  /** A fork or clone is done: its child has its guest now, unless it has run already. */
   private adoptFromParent(parent: Guest, result: OpResult): void {
-    const fn = parent.pendingChild;
-    parent.pendingChild = undefined;
-    if (!fn || result.ret <= 0 || this.guests.has(result.ret)) return;
-    this.addGuest(fn, result.ret, parent.pendingThread ? parent.pid : result.ret);
+    const fn = parent.takeChild();
+    if (fn && result.ret > 0) this.addGuest(fn, result.ret, parent.pendingThread ? parent.pid : result.ret);
   }
 
   private readResult(task: number, guest: Guest): OpResult {
@@ -220,11 +262,13 @@ export class Machine {
     return result;
   }
 
-  /** Writes the next operation into the task's mailbox and lets it run. */
-  private post(task: number, op: Op): void {
+  /** Writes the next operation into the task's mailbox and lets it run. False: no memory for the operation's buffer. */
+  private post(task: number, op: Op): boolean {
     const at = task + this.task.op;
     const wantsBuffer = op.data !== undefined || op.bufferArgs !== undefined || (op.readBack ?? 0) > 0;
-    const buffer = wantsBuffer ? this.fillBuffer(task, op.data) : 0;
+    const buffer = wantsBuffer ? this.guard(() => this.kernel.opBuffer(task)) : 0;
+    if (wantsBuffer && buffer === 0) return false;
+    if (op.data) this.u8.set(op.data.subarray(0, OP_BUFFER_BYTES), buffer);
     this.u32[(at + MAILBOX.nr) >> 2] = op.nr;
     this.u32[(at + MAILBOX.flags) >> 2] = op.flags ?? 0;
     for (let i = 0; i < 6; i++) this.putArg(at + MAILBOX.args + 8 * i, op.args[i] ?? 0);
@@ -232,13 +276,7 @@ export class Machine {
       this.putArg(at + MAILBOX.args + 8 * i, KERNEL_POINTER_BASE + BigInt(buffer) + BigInt(op.args[i] ?? 0));
     }
     this.guard(() => this.kernel.guestResume(task));
-  }
-
-  private fillBuffer(task: number, data: Uint8Array | undefined): number {
-    const buffer = this.guard(() => this.kernel.opBuffer(task));
-    if (buffer === 0) throw new Error("out of memory for an operation buffer");
-    if (data) this.u8.set(data.subarray(0, 4096), buffer);
-    return buffer;
+    return true;
   }
 
   private putArg(at: number, value: number | bigint): void {
@@ -414,18 +452,21 @@ export class Machine {
 
   /** The state of the machine and of its guests. */
   snapshot(): Snapshot {
-    const guests = [...this.guests.values()].map((guest) => ({ guest, results: guest.log.length }));
-    return { memory: this.u8.slice(0, this.kernel.usedBytes()), guests };
+    const guests = [...this.guests.values()].map((guest) => guest.state());
+    return { memory: this.u8.slice(0, this.kernel.usedBytes()), guests, config: this.configText };
   }
 
-  /** Puts a snapshot back, of this machine or of another with the same kernel and configuration. */
+  /** Puts a snapshot back, of this machine or of another with the same kernel and configuration. Throws for one of another kind. */
   restore(snapshot: Snapshot): void {
+    if (snapshot.config !== this.configText) {
+      throw new ConfigError(`the snapshot is of a machine ${snapshot.config}, this one is ${this.configText}`);
+    }
     const used = this.kernel.usedBytes();
     this.u8.set(snapshot.memory, 0);
     if (used > snapshot.memory.length) this.u8.fill(0, snapshot.memory.length, used);
     this.dead = undefined;
     this.guests.clear();
-    for (const { guest, results } of snapshot.guests) this.guests.set(guest.tid, guest.replayed(results));
+    for (const state of snapshot.guests) this.guests.set(state.tid, Guest.restored(state));
   }
 
   /** SHA-256 over all memory in use, hex: equal runs have equal hashes, in Node and in browsers, stopped on the way or not. */

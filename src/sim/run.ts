@@ -3,13 +3,14 @@
  *
  *   boot -> every task prepares (files, page cache) -> barrier -> warm-up -> counters to zero -> measured time -> result
  */
+import { canonicalJson } from "../host/canonical.js";
 import { ConfigError, type MachineConfig } from "../host/config.js";
 import { type Histogram, latencyOf } from "../host/histogram.js";
 import { Machine } from "../host/machine.js";
 import { sha256 } from "../host/sha256.js";
 import { type Mode, type RunContext, type Workload, type WorkloadInput, optionValues, workloadOf } from "../workloads/index.js";
 import { type Filesystem, filesystemByName } from "./filesystems.js";
-import { type RunResult, SCHEMA, canonicalJson, lockResult } from "./result.js";
+import { type RunResult, SCHEMA, lockResult } from "./result.js";
 import { type Phase, cpusOf, partiesOf, prepareMachine, startTasks } from "./start.js";
 
 export const VERSION = "0.1.0";

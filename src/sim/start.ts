@@ -10,7 +10,7 @@
  * Locks: none.
  * Why not in run.ts: a run is time and results; this is who there is.
  */
-import { barrier, compute } from "../guest/mem.js";
+import { barrier, become, compute } from "../guest/mem.js";
 import { type Call, sys } from "../guest/sys.js";
 import type { GuestContext, GuestFn } from "../host/guests.js";
 import type { Machine } from "../host/machine.js";
@@ -60,6 +60,9 @@ export function prepareMachine(machine: Machine, fs: Filesystem, workload: Workl
   return true;
 }
 
+/** Passes that a restore replays at most. */
+const PASSES_PER_LIFE = 64;
+
 /** prepare, meet the others, then pass after pass. */
 function loop(prepare: Call, pass: (prepared: number) => Call<unknown>, start: Starting, ctx: GuestContext): Call<unknown> {
   return (function* () {
@@ -67,8 +70,12 @@ function loop(prepare: Call, pass: (prepared: number) => Call<unknown>, start: S
     yield* barrier(0, start.parties);
     start.phase.ready++;
     if (start.staggerNs > 0) yield* compute(Math.floor(ctx.random() * start.staggerNs));
-    do yield* pass(prepared);
-    while (!start.ends);
+    if (start.ends) return yield* pass(prepared);
+    const passes: GuestFn = function* () {
+      for (let i = 0; i < PASSES_PER_LIFE; i++) yield* pass(prepared);
+      yield* become(passes);
+    };
+    return yield* become(passes);
   })();
 }
 
