@@ -9,8 +9,8 @@
  *     free -> write-held   downWrite, steals unless HANDOFF   write-held -> read-held  downgradeWrite
  *     held -> waiting      downRead/downWrite slow path: FIFO; readers are granted in batches of up to 256, writers are woken
  *
- * Interface: RwSemaphore (48 bytes), rwsemInit, downRead, downReadKillable, downReadTouched, tryDownRead, tryDownReadHere, downWrite, downWriteKillable,
- *            tryDownWrite, upRead, upWrite, downgradeWrite, rwsemIsLocked, checkRwsem.
+ * Interface: RwSemaphore (48 bytes), rwsemInit, downRead, downReadKillable, downReadTouched, tryDownRead, tryDownReadHere, downWrite,
+ *            downWriteKillable, downWriteNested, tryDownWrite, upRead, upWrite, downgradeWrite, rwsemIsLocked, checkRwsem.
  * Invariants:
  *   [rwsem-1] readers > 0 and writer != 0 never hold together.
  *   [rwsem-2] a reader fails fast behind a writer, a waiter or a hand-off.
@@ -188,6 +188,12 @@ export function downWrite(sem: RwSemaphore): void {
   downWriteState(sem, TASK_UNINTERRUPTIBLE);
 }
 
+/** A second lock of a class that is held already: `classId` is the place in the order that the caller knows it to have. */
+export function downWriteNested(sem: RwSemaphore, classId: u32): void {
+  lockOrder(classId);
+  downWriteOrdered(sem, TASK_UNINTERRUPTIBLE);
+}
+
 export function downWriteKillable(sem: RwSemaphore): i32 {
   return downWriteState(sem, TASK_KILLABLE);
 }
@@ -200,6 +206,10 @@ function takeWrite(sem: RwSemaphore, task: Task): void {
 
 function downWriteState(sem: RwSemaphore, state: u32): i32 {
   lockOrder(sem.classId);
+  return downWriteOrdered(sem, state);
+}
+
+function downWriteOrdered(sem: RwSemaphore, state: u32): i32 {
   syncLine(sem.line);
   touchLine(sem.line);
   if (mayWrite(sem, currentTask())) {
