@@ -1,22 +1,28 @@
 /*
- * Dentries: names in directories. For an in-memory filesystem they are the directory; for others they will be its cache.
+ * Dentries: names in directories. For an in-memory filesystem they are the directory; for one on a disk they are its cache.
  *
- *     dentry:  parent | inode | sibling links | hash chain | refcount | name length | name bytes (31, or 255 in the long cache)
+ *     dentry:  parent | inode | sibling links | hash chain | cookie | name length | name bytes (31, or 255 in the long cache)
  *
- * Interface: Dentry, dentryAlloc, dentryFree, dentryLink, dentryUnlink, dentryLookup, dentryMove, dentryInit, rootDentry.
+ *     dentryAlloc --dentryLink (a new name: nlink + 1), dentryAttach (a name found on the disk)--> linked
+ *     linked --dentryUnlink (the name goes: nlink - 1), dentryDrop (only out of the cache)--> dentryFree
+ *
+ * Interface: Dentry, dentryInit, dentryAlloc, dentryFree, dentryLink, dentryAttach, dentryUnlink, dentryDrop, dentryMove,
+ *            dentryExchange, dentryLookup, dentryFrom, dentryNext, rootDentry.
  * Invariants:
- *   [dent-1] a linked dentry is in its parent's children, in the hash, and holds one link (nlink) and one reference of its inode.
- *   [dent-2] two linked dentries of one directory have different names.
- * Locks: the parent directory's i_rwsem for writing to change, for reading to look (one lookup is one emulated step).
+ *   [dent-1] a linked dentry is in its parent's children, in the hash, and holds one reference of its inode.
+ *   [dent-2] two linked dentries of one directory have different names and different cookies; cookies only grow.
+ *   [dent-3] in memory, a file's nlink is the number of its dentries, a directory's is 2 and 1 more for each directory in it.
+ *   [dent-4] a directory has at most one dentry; Inode.dentry is it, or 0.
+ * Locks: the namespace mutex; and the parent directory's i_rwsem for writing, where the directory itself changes.
  * Why not scan the children: a directory of ten thousand names is an ordinary thing.
  */
 import { ListHead, listAddTail, listDelInit, listInit } from "../lib/list";
 import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { bootAlloc } from "../memlayout";
-import { Inode, ihold, isDirectory } from "./inode";
+import { Inode, ihold, iput, isDirectory } from "./inode";
 import { CACHE_DENTRY, CACHE_DENTRY_LONG, fsState } from "./state";
 
-const HASH_BUCKETS: u32 = 256;
+export const HASH_BUCKETS: u32 = 256;
 /** Longest name of the small cache. */
 export const SHORT_NAME: u32 = 31;
 
@@ -27,6 +33,8 @@ export class Dentry {
   siblingNext: u32;
   siblingPrev: u32;
   hashNext: u32;
+  /** Place in its directory, for getdents. */
+  cookie: u32;
   nameLength: u32;
   linked: u32;
   /** Root dentry of a filesystem mounted here, or 0. */
@@ -100,26 +108,16 @@ function hashOut(dentry: Dentry): void {
   store<u32>(slot, dentry.hashNext);
 }
 
-/** The name comes to be: parent/name is this inode. Takes a link and a reference of the inode. */
-export function dentryLink(parent: Dentry, dentry: Dentry, inode: Inode): void {
+function attach(parent: Dentry, dentry: Dentry, inode: Inode): void {
   assert(isDirectory(parent.inode), "a parent is a directory");
-  ihold(inode);
-  inode.nlink++;
-  if (isDirectory(inode)) {
-    inode.nlink++;
-    parent.inode.nlink++;
-    inode.dentry = changetype<usize>(dentry);
-  }
   dentry.inode = inode;
-  attach(parent, dentry);
-}
-
-function attach(parent: Dentry, dentry: Dentry): void {
   dentry.parent = parent;
+  dentry.cookie = parent.inode.nextCookie++;
   listAddTail(dentry.sibling, parent.inode.children);
   parent.inode.entries++;
   dentry.linked = 1;
   hashIn(dentry);
+  if (isDirectory(inode)) inode.dentry = changetype<usize>(dentry);
 }
 
 function detach(dentry: Dentry): void {
@@ -128,6 +126,25 @@ function detach(dentry: Dentry): void {
   listDelInit(dentry.sibling);
   dentry.parent.inode.entries--;
   dentry.linked = 0;
+  if (isDirectory(dentry.inode)) dentry.inode.dentry = 0;
+}
+
+/** The name comes to be: parent/name is this inode. Takes a link and a reference of the inode. */
+export function dentryLink(parent: Dentry, dentry: Dentry, inode: Inode): void {
+  ihold(inode);
+  inode.nlink++;
+  if (isDirectory(inode)) {
+    inode.nlink++;
+    parent.inode.nlink++;
+  }
+  attach(parent, dentry, inode);
+}
+
+/** The name was found on the disk: the dentry takes over the caller's reference; links are counted already. */
+export function dentryAttach(parent: Dentry, dentry: Dentry, inode: Inode): void {
+  assert(inode.nlink != 0, "a name that is found is a link");
+  assert(!isDirectory(inode) || inode.dentry == 0, "[dent-4] a directory has one dentry");
+  attach(parent, dentry, inode);
 }
 
 /** The name goes. The inode's link goes with it; the dentry's reference is the caller's to iput. */
@@ -135,6 +152,7 @@ export function dentryUnlink(dentry: Dentry): Inode {
   const inode = dentry.inode;
   const parent = dentry.parent;
   detach(dentry);
+  assert(inode.nlink != 0, "[dent-3] a name that goes was a link");
   inode.nlink--;
   if (isDirectory(inode)) {
     inode.nlink--;
@@ -143,20 +161,46 @@ export function dentryUnlink(dentry: Dentry): Inode {
   return inode;
 }
 
+/** The dentry leaves the cache, the name stays on the disk. May sleep: the inode may be evicted. */
+export function dentryDrop(dentry: Dentry): void {
+  const inode = dentry.inode;
+  assert(inode.entries == 0, "a directory with cached names stays cached");
+  detach(dentry);
+  dentryFree(dentry);
+  iput(inode);
+}
+
 /** rename: the dentry takes the name and place of `target`, a fresh dentry that is not linked. */
 export function dentryMove(dentry: Dentry, parent: Dentry, target: Dentry): void {
   const inode = dentry.inode;
   const from = dentry.parent;
   detach(dentry);
-  target.inode = inode;
-  attach(parent, target);
+  attach(parent, target, inode);
   if (isDirectory(inode)) {
     from.inode.nlink--;
     parent.inode.nlink++;
-    inode.dentry = changetype<usize>(target);
     reparent(inode, target);
   }
   dentryFree(dentry);
+}
+
+/** rename with RENAME_EXCHANGE: each name shows the other's inode. */
+export function dentryExchange(a: Dentry, b: Dentry): void {
+  const first = a.inode;
+  const second = b.inode;
+  a.inode = second;
+  b.inode = first;
+  movedTo(a, second, b.parent.inode);
+  movedTo(b, first, a.parent.inode);
+}
+
+/** The inode is at `dentry` now, and was in the directory `from`. */
+function movedTo(dentry: Dentry, inode: Inode, from: Inode): void {
+  if (!isDirectory(inode)) return;
+  from.nlink--;
+  dentry.parent.inode.nlink++;
+  inode.dentry = changetype<usize>(dentry);
+  reparent(inode, dentry);
 }
 
 /** A directory's entries know their parent dentry, and are hashed by it. */
@@ -181,4 +225,19 @@ export function dentryLookup(parent: Dentry, name: usize, lenBytes: u32): Dentry
     link = dentry.hashNext;
   }
   return changetype<Dentry>(0);
+}
+
+/** The first entry of a directory at or behind a cookie, or null. Entries are in the order of their cookies. */
+export function dentryFrom(directory: Inode, cookie: u64): Dentry {
+  const head = changetype<usize>(directory.children);
+  let link: usize = directory.children.next;
+  while (link != head && <u64>dentryOfSibling(link).cookie < cookie) link = changetype<ListHead>(link).next;
+  return link == head ? changetype<Dentry>(0) : dentryOfSibling(link);
+}
+
+/** The entry behind this one, or null. */
+export function dentryNext(dentry: Dentry): Dentry {
+  const link: usize = dentry.sibling.next;
+  const head = changetype<usize>(dentry.parent.inode.children);
+  return link == head ? changetype<Dentry>(0) : dentryOfSibling(link);
 }

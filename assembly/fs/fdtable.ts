@@ -3,7 +3,7 @@
  *
  *     files_struct:  refcount | count | MAX_FDS entries (file address or 0)
  *
- * Interface: filesAlloc, filesGet, filesPut, filesDup, fdAlloc, fdGet, fdInstall, fdClose, checkFiles.
+ * Interface: filesAlloc, filesGet, filesPut, filesDup, fdAlloc, fdGet, fdInstall, fdReplace, fdClose, checkFiles.
  * Invariants: [fd-1] an entry holds one reference of its file; the lowest free number is given out.
  * Locks: none; an operation on the table is one emulated step (closing a file comes after).
  * Why not grow the table: a limit that a guest can hit is EMFILE, as RLIMIT_NOFILE is.
@@ -86,6 +86,15 @@ export function fdInstall(files: usize, file: VfsFile): i32 {
     return fd;
   }
   return -EMFILE;
+}
+
+/** Puts a file at a number, handing over the caller's reference; what was there is closed. May sleep. */
+export function fdReplace(files: usize, fd: u32, file: VfsFile): void {
+  assert(fd < MAX_FDS, "[fd-1] a number of the table");
+  const old = changetype<VfsFile>(<usize>load<u32>(slotAt(files, fd)));
+  store<u32>(slotAt(files, fd), <u32>changetype<usize>(file));
+  if (changetype<usize>(old) != 0) fput(old);
+  else changetype<FilesStruct>(files).count++;
 }
 
 function fdCloseIn(files: usize, fd: u32): void {

@@ -1,7 +1,7 @@
 /*
  * Open files.
  *
- * Interface: VfsFile, O_*, fileOpen(inode, flags), filePutFinal (MmState.fputFn), fput.
+ * Interface: VfsFile, O_*, fileOpen(inode, flags), filePutFinal (MmState.fputFn), fput, fileUpdateTime.
  * Invariants: [file-1] an open file holds one reference of its inode; the last reference of the file gives it back.
  * Locks: f_pos_lock (mutex) around read and write that use the position.
  * Why not separate struct and mm view: mm's File is the head of this one, so a VMA's file is this file.
@@ -12,7 +12,7 @@ import { Mutex, mutexInit } from "../sched/mutex";
 import { C_FILE_OPEN, chargeCost } from "../sched/cost";
 import { AddressSpace, File, putFile } from "../mm/address-space";
 import { errseqSample } from "../mm/errseq";
-import { Inode, ihold, iput } from "./inode";
+import { Inode, currentTimeNs, ihold, iput, touchTimes } from "./inode";
 import { CACHE_FILE, fsState } from "./state";
 
 export const O_RDONLY: u32 = 0;
@@ -24,17 +24,17 @@ export const O_EXCL: u32 = 0x80;
 export const O_TRUNC: u32 = 0x200;
 export const O_APPEND: u32 = 0x400;
 export const O_DIRECTORY: u32 = 0x10000;
+export const O_NOFOLLOW: u32 = 0x20000;
 export const O_CLOEXEC: u32 = 0x80000;
 
 @unmanaged
 export class VfsFile extends File {
-  /** Cursor of getdents: entries given out. */
-  dirPos: u32;
   posLock0: u64;
   posLock1: u64;
   posLock2: u64;
   posLock3: u64;
   posLock4: u64;
+  /** f_pos: bytes, or a directory's cookie (readdir.ts). */
   pos: u64;
 
   get posLock(): Mutex {
@@ -79,6 +79,16 @@ export function filePutFinal(at: usize): void {
   const sb = inode.sb;
   iput(inode);
   sb.nrFiles--;
+}
+
+/** A change of the file's content: mtime and ctime follow, once a tick. May need a transaction. Returns 0 or -errno. */
+export function fileUpdateTime(file: File): i32 {
+  const inode = changetype<Inode>(file.inode);
+  const now = currentTimeNs();
+  if (inode.mtimeNs == now && inode.ctimeNs == now) return 0;
+  touchTimes(inode);
+  const f = inode.sb.inodeOps.dirtyInode;
+  return changetype<usize>(f) != 0 ? f(inode) : 0;
 }
 
 export function fput(file: VfsFile): void {

@@ -6,7 +6,7 @@
  * Locks: none (boot).
  * Why not mount from the host: an empty ramfs at / is what every machine starts from; others mount on directories.
  */
-import { EINVAL, ENOMEM } from "../lib/errno";
+import { ENOMEM, isErr, ptrErr } from "../lib/errno";
 import { listInit } from "../lib/list";
 import { kmemCacheInit } from "../lib/slab";
 import { bootAlloc } from "../memlayout";
@@ -17,11 +17,13 @@ import { DENTRY_BYTES, DENTRY_LONG_BYTES, Dentry, dentryAlloc, dentryInit, dentr
 import { FILES_BYTES } from "./fdtable";
 import { VfsFile, filePutFinal } from "./file";
 import { INODE_BYTES, Inode, S_IFDIR, ihold, inodeAlloc, inodeHashInit, iput, isNullInode } from "./inode";
-import { filesystemsInit } from "./mount";
-import { LOOKUP_BYTES } from "./namei";
-import { ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
-import { SuperBlock } from "./super";
-import { CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_FILES, CACHE_INODE, CACHE_SUPER, fsState } from "./state";
+import { MountParams, filesystemsInit, isNullType, rootDentryOf } from "./mount";
+import { NAMEI_BYTES } from "./namei";
+import { ramfsInit, ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
+import { SCRATCH_LONG_OBJECT_BYTES, SCRATCH_OBJECT_BYTES } from "./scratch";
+import { SuperBlock, sbPin, sbUnpin } from "./super";
+import { fsyncRange } from "./sync";
+import { CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_FILES, CACHE_INODE, CACHE_SCRATCH, CACHE_SCRATCH_LONG, CACHE_SUPER, fsState } from "./state";
 
 /** Cache names for reports: 16 and up are the fs room's. */
 const NAME_BASE: u32 = 16;
@@ -35,45 +37,53 @@ export function fsInit(): i32 {
   kmemCacheInit(fs.cache(CACHE_FILE), offsetof<VfsFile>(), NAME_BASE + 3);
   kmemCacheInit(fs.cache(CACHE_FILES), FILES_BYTES, NAME_BASE + 4);
   kmemCacheInit(fs.cache(CACHE_SUPER), offsetof<SuperBlock>(), NAME_BASE + 5);
-  fs.path = bootAlloc(LOOKUP_BYTES * 2, 16);
+  kmemCacheInit(fs.cache(CACHE_SCRATCH), SCRATCH_OBJECT_BYTES, NAME_BASE + 6);
+  kmemCacheInit(fs.cache(CACHE_SCRATCH_LONG), SCRATCH_LONG_OBJECT_BYTES, NAME_BASE + 7);
+  fs.path = bootAlloc(NAMEI_BYTES, 16);
   mutexInit(fs.namespaceMutex, LC_S_VFS_RENAME);
   listInit(fs.superList);
   if (fs.path == 0 || !dentryInit() || !inodeHashInit() || !filesystemsInit()) return -ENOMEM;
-  const sb = ramfsMount();
-  if (changetype<usize>(sb) == 0) return -ENOMEM;
-  fs.shmemSuper = changetype<usize>(sb);
+  const type = ramfsInit();
+  if (isNullType(type)) return -ENOMEM;
+  const params = changetype<MountParams>(fs.mountParams);
+  params.type = type;
+  const mounted = ramfsMount(params);
+  if (isErr(mounted)) return ptrErr(mounted);
+  fs.shmemSuper = mounted;
   mmState().fputFn = filePutFinal;
   mmState().igrabFn = igrabHost;
   mmState().iputFn = iputHost;
+  mmState().fsyncFn = fsyncRange;
   mmState().shmemFileFn = ramfsShmemFile;
-  return makeRoot(sb);
+  return makeRoot(changetype<SuperBlock>(mounted));
 }
 
+/** The flusher takes an inode to write it: unmount waits for it. */
 function igrabHost(host: usize): void {
-  ihold(changetype<Inode>(host));
+  const inode = changetype<Inode>(host);
+  ihold(inode);
+  sbPin(inode.sb);
 }
 
 function iputHost(host: usize): void {
-  iput(changetype<Inode>(host));
+  const inode = changetype<Inode>(host);
+  const sb = inode.sb;
+  iput(inode);
+  sbUnpin(sb);
 }
 
 /** "/" and "/tmp". */
 function makeRoot(sb: SuperBlock): i32 {
-  const inode = inodeAlloc(sb, S_IFDIR | 0x1ed);
-  const root = dentryAlloc(0, 0);
-  if (isNullInode(inode) || isNullDentry(root)) return -ENOMEM;
-  inode.nlink = 2;
-  inode.dentry = changetype<usize>(root);
-  root.inode = inode;
+  const root = rootDentryOf(sb);
+  if (isNullDentry(root)) return -ENOMEM;
   fsState().root = changetype<usize>(root);
-  // "tmp", little-endian, in the path scratch.
+  // "tmp", little-endian, in the scratch of the walks.
   store<u32>(fsState().path, 0x00706d74);
   return makeDirectory(root, fsState().path, 3);
 }
 
 /** A directory made at boot. */
-export function makeDirectory(parent: Dentry, name: usize, lenBytes: u32): i32 {
-  if (lenBytes == 0) return -EINVAL;
+function makeDirectory(parent: Dentry, name: usize, lenBytes: u32): i32 {
   const inode = inodeAlloc(parent.inode.sb, S_IFDIR | 0x3ff);
   const dentry = dentryAlloc(name, lenBytes);
   if (isNullInode(inode) || isNullDentry(dentry)) return -ENOMEM;

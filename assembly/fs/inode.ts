@@ -53,8 +53,11 @@ export class Inode {
   flags: u32;
   /** Filesystem's own. */
   fsPrivate: usize;
-  /** Directories: number of entries. */
+  /** i_blocks: what the file takes on the disk, in 512 bytes. The filesystem's to keep. */
+  blocks: u64;
+  /** Directories: number of dentries (in memory: of entries), and the cookie of the next one. */
   entries: u32;
+  nextCookie: u32;
   /** Entries of a directory (Dentry.sibling). */
   childNext: u32;
   childPrev: u32;

@@ -4,28 +4,28 @@
  *     write, per page:  fault the user's bytes in (no lock) -> write_begin (page locked) -> copy without faulting -> write_end
  *                       (dirty, i_size, unlock) -> a short copy is tried again
  *
- * Interface: genericFileRead, genericFileWrite, simpleWriteBegin, simpleWriteEnd.
+ * Interface: genericFileRead, genericFileWrite, writeFromKernel, simpleWriteBegin, simpleWriteEnd.
  * Invariants:
  *   [rw-1] no page lock is held while user memory may fault (SCENARIOS S15): the copy under it does not fault.
  *   [rw-2] results count the bytes that moved; an error is returned only when none did.
- * Locks: i_rwsem for writing in write; none in read. sb_writers (freeze protection) around write.
+ * Locks: i_rwsem for writing in write; none in read. The caller of write holds sb_writers (freeze protection).
  * Why not copy straight from the user's page: it may be the page that is written to.
  */
 import { EFAULT, EFBIG, EINTR, ENOMEM } from "../lib/errno";
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { C_COPY_USER_PAGE, chargeCost } from "../sched/cost";
-import { percpuDownRead, percpuUpRead } from "../sched/percpu-rwsem";
 import { downWrite, upWrite } from "../sched/rwsem";
-import { currentTask, nowNs } from "../sched/state";
+import { currentTask } from "../sched/state";
 import { AddressSpace, File } from "../mm/address-space";
 import { grabCachePage, readCachePage } from "../mm/filemap";
 import { markPageAccessed } from "../mm/lru";
 import { putPage } from "../mm/page-alloc";
 import { PG_UPTODATE, Page, pageAddress, unlockPage } from "../mm/page";
 import { setPageDirty } from "../mm/page-writeback";
+import { balanceDirtyPages } from "../mm/writeback";
 import { copyFromUserInatomic, copyToUser, faultInReadable } from "../mm/uaccess";
-import { VfsFile, O_APPEND } from "./file";
-import { iSizeWrite, inodeOfMapping } from "./inode";
+import { O_APPEND, VfsFile, fileUpdateTime } from "./file";
+import { currentTimeNs, iSizeWrite, inodeOfMapping } from "./inode";
 
 /** read(2) of a file in the page cache, from pos. Returns bytes read or -errno. */
 export function genericFileRead(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
@@ -49,7 +49,8 @@ export function genericFileRead(file: VfsFile, user: u64, count: u32, pos: u64):
     done += n - left;
     if (left != 0) return done != 0 ? done : -EFAULT;
   }
-  file.host.atimeNs = nowNs();
+  // Never written to a disk, as with lazytime.
+  file.host.atimeNs = currentTimeNs();
   return done;
 }
 
@@ -100,20 +101,20 @@ function writeOnce(file: VfsFile, user: u64, n: u32, pos: u64): i32 {
 /** write(2) into the page cache, at pos or at the end with O_APPEND. Returns bytes written or -errno; file.pos follows. */
 export function genericFileWrite(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
   const inode = file.host;
-  const sb = inode.sb;
-  percpuDownRead(sb.writers);
   downWrite(inode.rwsem);
   const start = (file.flags & O_APPEND) != 0 ? inode.mapping.sizeBytes : pos;
   const result = writeLocked(file, user, count, start);
   upWrite(inode.rwsem);
-  percpuUpRead(sb.writers);
   if (result > 0) file.pos = start + <u64>result;
   return result;
 }
 
 function writeLocked(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
   const inode = file.host;
-  if (pos >= inode.sb.maxBytes) return -EFBIG;
+  if (pos >= inode.sb.maxBytes) return count == 0 ? 0 : -EFBIG;
+  if (count == 0) return 0;
+  const error = fileUpdateTime(file);
+  if (error != 0) return error;
   let done: u32 = 0;
   while (done < count) {
     if (currentTask().fatalSignal != 0) return done != 0 ? done : -EINTR;
@@ -124,8 +125,30 @@ function writeLocked(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
     const wrote = writeOnce(file, user + done, n, at);
     if (wrote < 0) return done != 0 ? done : wrote;
     done += wrote;
+    balanceDirtyPages(inode.mapping);
   }
-  inode.mtimeNs = nowNs();
-  inode.ctimeNs = nowNs();
   return done;
+}
+
+/** Writes bytes of kernel memory within one page. Returns bytes written or -errno. Preconditions: sb_writers is held. */
+export function writeFromKernel(file: VfsFile, source: usize, n: u32, pos: u64): i32 {
+  const inode = file.host;
+  const mapping = inode.mapping;
+  downWrite(inode.rwsem);
+  let result = fileUpdateTime(file);
+  const pagePtr = currentTask().gather + 72;
+  if (result == 0) {
+    const begin = mapping.ops.writeBegin;
+    result = begin(file, mapping, pos, n, pagePtr);
+  }
+  if (result == 0) {
+    const page = changetype<Page>(<usize>load<u32>(currentTask().gather + 72));
+    chargeCost(C_COPY_USER_PAGE);
+    memory.copy(pageAddress(page) + (<u32>pos & (PAGE_SIZE - 1)), source, n);
+    const end = mapping.ops.writeEnd;
+    result = end(file, mapping, pos, n, n, page);
+  }
+  upWrite(inode.rwsem);
+  balanceDirtyPages(mapping);
+  return result;
 }

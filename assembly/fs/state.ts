@@ -13,7 +13,7 @@ import { Mutex } from "../sched/mutex";
 
 @unmanaged
 export class FsState {
-  /** KmemCache, 32 bytes each: inode, dentry, dentry with a long name, file, files_struct, super. */
+  /** KmemCache, 32 bytes each: inode, dentry, dentry with a long name, file, files_struct, super, scratch, long scratch. */
   caches: u64;
   skip0: u64; skip1: u64; skip2: u64;
   skip3: u64; skip4: u64; skip5: u64; skip6: u64;
@@ -21,9 +21,11 @@ export class FsState {
   skip11: u64; skip12: u64; skip13: u64; skip14: u64;
   skip15: u64; skip16: u64; skip17: u64; skip18: u64;
   skip19: u64; skip20: u64; skip21: u64; skip22: u64;
+  skip23: u64; skip24: u64; skip25: u64; skip26: u64;
+  skip27: u64; skip28: u64; skip29: u64; skip30: u64;
   root: usize;
   hash: usize;
-  /** Two path buffers, PATH_MAX each: a path is looked up without sleeping in between. */
+  /** Two lookups with their paths, and a link's target (namei.ts): they belong to the holder of the namespace mutex. */
   path: usize;
   nrInodes: u32;
   nrDentries: u32;
@@ -36,9 +38,13 @@ export class FsState {
   inodeHash: usize;
   types: usize;
   nrTypes: u32;
+  /** What mount and mkfs are given (MountParams): the namespace mutex's holder's. */
+  mountParams: usize;
   superNext: u32;
   superPrev: u32;
   shmemSuper: usize;
+  /** Next bucket that dcachePrune looks at. */
+  pruneNext: u32;
   /** The namespace mutex (fs/namei.ts). */
   ns0: u64; ns1: u64; ns2: u64; ns3: u64; ns4: u64;
 
@@ -62,6 +68,8 @@ export const CACHE_DENTRY_LONG: u32 = 2;
 export const CACHE_FILE: u32 = 3;
 export const CACHE_FILES: u32 = 4;
 export const CACHE_SUPER: u32 = 5;
+export const CACHE_SCRATCH: u32 = 6;
+export const CACHE_SCRATCH_LONG: u32 = 7;
 
 export function fsState(): FsState {
   return changetype<FsState>(FS_STATE);

@@ -5,8 +5,8 @@
  *     new writers wait from WRITE on, new page_mkwrites from PAGEFAULT on, transactions from FS on; each stage waits for
  *     those that are under way
  *
- * Interface: SuperBlock, superAlloc, superFree, sbStartWrite, sbTryStartWrite, sbEndWrite, sbStartPagefault, sbEndPagefault,
- *            sbStartIntwrite, sbEndIntwrite, SB_* states.
+ * Interface: SuperBlock, superAlloc, superFree, sbPin, sbUnpin, sbWaitUnpinned, sbStartWrite, sbTryStartWrite, sbEndWrite,
+ *            sbStartPagefault, sbEndPagefault, sbStartIntwrite, sbEndIntwrite, freezeSuper, thawSuper, SB_* states.
  * Invariants:
  *   [sb-1] a super block is freed with no inode, no open file and no pin.
  *   [mk-8] a frozen filesystem has no dirty page, no writable shared PTE, and gets none until thawed.
@@ -14,14 +14,24 @@
  * Why not one semaphore: a page fault waits under mmap_sem; were it to wait with the writers, a writer that faults on its
  * buffer under freeze protection would wait for itself.
  */
+import { EBUSY, EINVAL, EOPNOTSUPP } from "../lib/errno";
 import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { ListHead, listAddTail, listDelInit, listEmpty, listInit } from "../lib/list";
 import { LC_SB_INTERNAL, LC_SB_PAGEFAULTS, LC_SB_WRITERS } from "../sched/lock-class";
-import { PercpuRwsem, percpuDownRead, percpuRwsemInit, percpuTryDownRead, percpuUpRead } from "../sched/percpu-rwsem";
+import {
+  PercpuRwsem, percpuAdoptOwner, percpuDownRead, percpuDownWrite, percpuForgetOwner, percpuRwsemInit, percpuTryDownRead, percpuUpRead,
+  percpuUpWrite,
+} from "../sched/percpu-rwsem";
+import { TASK_UNINTERRUPTIBLE } from "../sched/state";
+import { WaitQueue, sleepOn, waitQueueInit, wakeAll } from "../sched/wait-queue";
 import { AddressSpaceOperations, VmOperations } from "../mm/address-space";
 import { Inode } from "./inode";
 import { FileOperations, InodeOperations, SuperOperations } from "./operations";
 import { CACHE_SUPER, fsState } from "./state";
+import { checkClean, syncFilesystem } from "./sync";
+
+/** What waits show in reports. */
+const WAIT_SUPER_PIN: u32 = 20;
 
 export const SB_UNFROZEN: u32 = 0;
 export const SB_FREEZE_WRITE: u32 = 1;
@@ -56,7 +66,7 @@ export class SuperBlock {
   nrInodes: u32;
   /** Open files, mappings included: unmount waits for none. */
   nrFiles: u32;
-  /** Calls that are between two locks and will come back to it. */
+  /** Calls and the flusher that use it without a file: unmount waits for them (sbPin). */
   pins: u32;
   /** Filesystems mounted on directories of this one. */
   nrMounts: u32;
@@ -73,7 +83,15 @@ export class SuperBlock {
   inodesPrev: u32;
   superNext: u32;
   superPrev: u32;
+  /** Unmount sleeps here until the pins are gone. */
+  pinQ0: u32;
+  pinQ1: u32;
+  pinQ2: u32;
+  pinQ3: u32;
 
+  get pinQueue(): WaitQueue {
+    return changetype<WaitQueue>(changetype<usize>(this) + offsetof<SuperBlock>("pinQ0"));
+  }
   get writers(): PercpuRwsem {
     return changetype<PercpuRwsem>(changetype<usize>(this) + offsetof<SuperBlock>("writers0"));
   }
@@ -108,6 +126,7 @@ export function superAlloc(): SuperBlock {
   percpuRwsemInit(sb.writers, LC_SB_WRITERS);
   percpuRwsemInit(sb.pagefaults, LC_SB_PAGEFAULTS);
   percpuRwsemInit(sb.internal, LC_SB_INTERNAL);
+  waitQueueInit(sb.pinQueue, WAIT_SUPER_PIN);
   listInit(sb.inodes);
   sb.blockSize = 4096;
   // The last byte that a page offset of 32 bits reaches.
@@ -125,6 +144,21 @@ export function superFree(sb: SuperBlock): void {
   listDelInit(sb.superLink);
   fsState().supers--;
   kmemCacheFree(fsState().cache(CACHE_SUPER), changetype<usize>(sb));
+}
+
+/** Keeps the super block while its user sleeps without a file or the namespace mutex. Short: unmount waits. */
+export function sbPin(sb: SuperBlock): void {
+  sb.pins++;
+}
+
+export function sbUnpin(sb: SuperBlock): void {
+  assert(sb.pins != 0, "[sb-1] a super block is unpinned as often as pinned");
+  if (--sb.pins == 0) wakeAll(sb.pinQueue);
+}
+
+/** Sleeps until nobody pins it. */
+export function sbWaitUnpinned(sb: SuperBlock): void {
+  while (sb.pins != 0) sleepOn(sb.pinQueue, TASK_UNINTERRUPTIBLE);
 }
 
 /** A change of the filesystem from a system call begins: sleeps while it is frozen. */
@@ -157,4 +191,61 @@ export function sbStartIntwrite(sb: SuperBlock): void {
 
 export function sbEndIntwrite(sb: SuperBlock): void {
   percpuUpRead(sb.internal);
+}
+
+/**
+ * Freezes: new changes wait, those under way are waited for, all that is dirty goes to the disk and is write-protected.
+ * Returns 0, -EBUSY when it is frozen or being frozen, -EOPNOTSUPP, or the error of the sync (then it is not frozen).
+ */
+export function freezeSuper(sb: SuperBlock): i32 {
+  const f = sb.superOps.freezeFs;
+  if (changetype<usize>(f) == 0) return -EOPNOTSUPP;
+  if (sb.frozen != SB_UNFROZEN) return -EBUSY;
+  sb.frozen = SB_FREEZE_WRITE;
+  percpuDownWrite(sb.writers);
+  sb.frozen = SB_FREEZE_PAGEFAULT;
+  percpuDownWrite(sb.pagefaults);
+  let error = syncFilesystem(sb);
+  sb.frozen = SB_FREEZE_FS;
+  percpuDownWrite(sb.internal);
+  if (error == 0) error = f(sb);
+  if (error != 0) {
+    releaseFreeze(sb);
+    return error;
+  }
+  checkClean(sb);
+  sb.frozen = SB_FREEZE_COMPLETE;
+  // The system call returns; whoever thaws takes the locks over.
+  percpuForgetOwner(sb.internal);
+  percpuForgetOwner(sb.pagefaults);
+  percpuForgetOwner(sb.writers);
+  return 0;
+}
+
+function releaseFreeze(sb: SuperBlock): void {
+  sb.frozen = SB_UNFROZEN;
+  percpuUpWrite(sb.internal);
+  percpuUpWrite(sb.pagefaults);
+  percpuUpWrite(sb.writers);
+}
+
+/** Thaws: everybody who waits goes on. Returns 0, -EINVAL when it is not frozen, or the filesystem's error (it stays frozen). */
+export function thawSuper(sb: SuperBlock): i32 {
+  if (sb.frozen != SB_FREEZE_COMPLETE) return -EINVAL;
+  percpuAdoptOwner(sb.writers);
+  percpuAdoptOwner(sb.pagefaults);
+  percpuAdoptOwner(sb.internal);
+  // Not complete any more: a second thaw is EINVAL.
+  sb.frozen = SB_FREEZE_FS;
+  const f = sb.superOps.unfreezeFs;
+  const error = changetype<usize>(f) != 0 ? f(sb) : 0;
+  if (error == 0) {
+    releaseFreeze(sb);
+    return 0;
+  }
+  percpuForgetOwner(sb.internal);
+  percpuForgetOwner(sb.pagefaults);
+  percpuForgetOwner(sb.writers);
+  sb.frozen = SB_FREEZE_COMPLETE;
+  return error;
 }

@@ -24,6 +24,7 @@ export const OP_PROC_READ: u32 = 0x10007;
 export const OP_BARRIER: u32 = 0x10008;
 export const OP_RECORD: u32 = 0x10009;
 export const OP_IO: u32 = 0x1000a;
+export const OP_MKFS: u32 = 0x1000b;
 
 @unmanaged
 export class Mailbox {

@@ -9,9 +9,13 @@
 import { EFAULT, EINTR, EINVAL, ESRCH } from "../lib/errno";
 import { bootAlloc } from "../memlayout";
 import {
-  sysClose, sysDup, sysFallocate, sysFdatasync, sysFstat, sysFsync, sysFtruncate, sysGetdents64, sysLseek, sysMkdirat, sysOpenat,
-  sysPread64, sysPwrite64, sysRead, sysRenameat2, sysUnlinkat, sysWrite,
-} from "../fs/syscalls";
+  sysFallocate, sysFdatasync, sysFsync, sysFtruncate, sysIoctl, sysSync, sysSyncfs, sysTruncate,
+} from "../fs/data-syscalls";
+import { sysLinkat, sysMkdirat, sysMount, sysRenameat2, sysSymlinkat, sysUmount2, sysUnlinkat } from "../fs/names-syscalls";
+import { sysGetdents64 } from "../fs/readdir";
+import { sysCopyFileRange } from "../fs/remap";
+import { sysFstat, sysFstatfs, sysNewfstatat, sysReadlinkat, sysStatfs } from "../fs/stat-syscalls";
+import { sysClose, sysDup, sysDup3, sysLseek, sysOpenat, sysPread64, sysPwrite64, sysRead, sysWrite } from "../fs/syscalls";
 import {
   sysBrk, sysMadvise, sysMincore, sysMlock, sysMlockall, sysMmap, sysMprotect, sysMremap, sysMsync, sysMunlock, sysMunlockall, sysMunmap,
 } from "./mm-syscalls";
@@ -100,8 +104,9 @@ function moveToBoundCpu(task: Task): void {
 
 function enterFiles(): void {
   enter(23, sysDup);
-  enter(34, sysMkdirat);
-  enter(35, sysUnlinkat);
+  enter(24, sysDup3);
+  enter(29, sysIoctl);
+  enter(44, sysFstatfs);
   enter(46, sysFtruncate);
   enter(47, sysFallocate);
   enter(56, sysOpenat);
@@ -113,8 +118,24 @@ function enterFiles(): void {
   enter(67, sysPread64);
   enter(68, sysPwrite64);
   enter(80, sysFstat);
+  enter(81, sysSync);
   enter(82, sysFsync);
   enter(83, sysFdatasync);
+  enter(267, sysSyncfs);
+  enter(285, sysCopyFileRange);
+}
+
+function enterNames(): void {
+  enter(34, sysMkdirat);
+  enter(35, sysUnlinkat);
+  enter(36, sysSymlinkat);
+  enter(37, sysLinkat);
+  enter(39, sysUmount2);
+  enter(40, sysMount);
+  enter(43, sysStatfs);
+  enter(45, sysTruncate);
+  enter(78, sysReadlinkat);
+  enter(79, sysNewfstatat);
   enter(276, sysRenameat2);
 }
 
@@ -138,6 +159,7 @@ export function syscallInit(): bool {
   kernelState().table = bootAlloc(SYSCALL_MAX * 4, 8);
   if (kernelState().table == 0) return false;
   enterFiles();
+  enterNames();
   enterMemory();
   enter(93, sysExit);
   enter(94, sysExitGroup);
