@@ -40,15 +40,30 @@ export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_DIRECTORY = 0o200000;
+export const O_NOFOLLOW = 0o400000;
 
 export const SEEK_SET = 0;
 export const SEEK_CUR = 1;
 export const SEEK_END = 2;
 export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
-export const FALLOC_FL_KEEP_SIZE = 1;
-export const FALLOC_FL_PUNCH_HOLE = 2;
+export const AT_SYMLINK_FOLLOW = 0x400;
+export const FALLOC_FL_KEEP_SIZE = 0x01;
+export const FALLOC_FL_PUNCH_HOLE = 0x02;
+export const FALLOC_FL_COLLAPSE_RANGE = 0x08;
+export const FALLOC_FL_ZERO_RANGE = 0x10;
+export const FALLOC_FL_INSERT_RANGE = 0x20;
 export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+export const S_IFMT = 0o170000;
+export const S_IFDIR = 0o040000;
+export const S_IFREG = 0o100000;
+export const S_IFLNK = 0o120000;
+export const FICLONE = 0x40049409;
+export const FICLONERANGE = 0x4020940d;
+export const FIFREEZE = 0xc0045877;
+export const FITHAW = 0xc0045878;
 export const WNOHANG = 1;
 
 export const CLONE_VM = 0x100;
@@ -65,8 +80,17 @@ export const SIGCHLD = 17;
 /** System call numbers of riscv64. */
 export const SYS = {
   dup: 23,
+  dup3: 24,
+  ioctl: 29,
   mkdirat: 34,
   unlinkat: 35,
+  symlinkat: 36,
+  linkat: 37,
+  umount2: 39,
+  mount: 40,
+  statfs: 43,
+  fstatfs: 44,
+  truncate: 45,
   ftruncate: 46,
   fallocate: 47,
   openat: 56,
@@ -77,7 +101,10 @@ export const SYS = {
   write: 64,
   pread64: 67,
   pwrite64: 68,
+  readlinkat: 78,
+  newfstatat: 79,
   fstat: 80,
+  sync: 81,
   fsync: 82,
   fdatasync: 83,
   exit: 93,
@@ -104,7 +131,9 @@ export const SYS = {
   mincore: 232,
   madvise: 233,
   wait4: 260,
+  syncfs: 267,
   renameat2: 276,
+  copy_file_range: 285,
 } as const;
 
 /** Pseudo operations (assembly/kernel/mailbox.ts). */
@@ -120,6 +149,7 @@ export const OP = {
   barrier: 0x10008,
   record: 0x10009,
   io: 0x1000a,
+  mkfs: 0x1000b,
 } as const;
 
 /** Op.flags: a fault's signal is a result. */
@@ -131,6 +161,7 @@ const ERRNO_NAMES: Readonly<Record<number, string>> = {
   3: "ESRCH",
   4: "EINTR",
   5: "EIO",
+  6: "ENXIO",
   9: "EBADF",
   10: "ECHILD",
   11: "EAGAIN",
@@ -145,10 +176,12 @@ const ERRNO_NAMES: Readonly<Record<number, string>> = {
   21: "EISDIR",
   22: "EINVAL",
   24: "EMFILE",
+  25: "ENOTTY",
   27: "EFBIG",
   28: "ENOSPC",
   29: "ESPIPE",
   30: "EROFS",
+  31: "EMLINK",
   36: "ENAMETOOLONG",
   38: "ENOSYS",
   39: "ENOTEMPTY",

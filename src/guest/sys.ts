@@ -9,11 +9,14 @@ import type { GuestContext, GuestFn, GuestGenerator, Op, OpResult } from "../hos
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
   CLONE_FILES,
   CLONE_FS,
   CLONE_SIGHAND,
   CLONE_THREAD,
   CLONE_VM,
+  FICLONERANGE,
+  OP,
   SIGCHLD,
   SYS,
   errnoName,
@@ -102,9 +105,12 @@ function join(parts: Uint8Array[], length: number): Uint8Array {
 /** A directory entry as getdents64 gives it. */
 export interface DirectoryEntry {
   ino: number;
-  type: "directory" | "file";
+  type: "directory" | "file" | "symlink";
   name: string;
 }
+
+/** DT_* of linux_dirent64. */
+const ENTRY_TYPES: Readonly<Record<number, DirectoryEntry["type"]>> = { 4: "directory", 8: "file", 10: "symlink" };
 
 function decodeEntries(data: Uint8Array, length: number): DirectoryEntry[] {
   const view = new DataView(data.buffer, data.byteOffset, length);
@@ -112,19 +118,91 @@ function decodeEntries(data: Uint8Array, length: number): DirectoryEntry[] {
   for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
     let end = at + 19;
     while (data[end] !== 0) end++;
-    const type = data[at + 18] === 4 ? "directory" : "file";
+    const type = ENTRY_TYPES[data[at + 18] ?? 0] ?? "file";
     entries.push({ ino: view.getUint32(at, true), type, name: new TextDecoder().decode(data.subarray(at + 19, end)) });
   }
   return entries;
 }
 
-/** What fstat reports; times in ns of simulated time. */
+/** What stat reports; times in ns of simulated time, blocks of 512 bytes. */
 export interface Stat {
+  dev: number;
   ino: number;
   mode: number;
   nlink: number;
   size: number;
+  blksize: number;
   blocks: number;
+  atimeNs: number;
+  mtimeNs: number;
+  ctimeNs: number;
+}
+
+const STAT_BYTES = 128;
+
+function decodeStat(data: Uint8Array): Stat {
+  const view = new DataView(data.buffer, data.byteOffset);
+  const u64 = (at: number): number => Number(view.getBigUint64(at, true));
+  const timeNs = (at: number): number => u64(at) * 1e9 + u64(at + 8);
+  return {
+    dev: u64(0),
+    ino: u64(8),
+    mode: view.getUint32(16, true),
+    nlink: view.getUint32(20, true),
+    size: u64(48),
+    blksize: view.getUint32(56, true),
+    blocks: u64(64),
+    atimeNs: timeNs(72),
+    mtimeNs: timeNs(88),
+    ctimeNs: timeNs(104),
+  };
+}
+
+/** What statfs reports; blocks of `bsize` bytes. */
+export interface StatFs {
+  type: number;
+  bsize: number;
+  blocks: number;
+  bfree: number;
+  bavail: number;
+  files: number;
+  ffree: number;
+  namelen: number;
+}
+
+const STATFS_BYTES = 120;
+
+function decodeStatFs(data: Uint8Array): StatFs {
+  const view = new DataView(data.buffer, data.byteOffset);
+  const u64 = (at: number): number => Number(view.getBigUint64(at, true));
+  return {
+    type: u64(0),
+    bsize: u64(8),
+    blocks: u64(16),
+    bfree: u64(24),
+    bavail: u64(32),
+    files: u64(40),
+    ffree: u64(48),
+    namelen: u64(64),
+  };
+}
+
+/** Two strings in one operation buffer: the data, and where the second one starts. */
+function twoStrings(first: string, second: string): { data: Uint8Array; second: number } {
+  const a = cString(first);
+  const b = cString(second);
+  const data = new Uint8Array(a.length + b.length);
+  data.set(a);
+  data.set(b, a.length);
+  return { data, second: a.length };
+}
+
+function* statAt(path: string, flags: number): Call<Stat | number> {
+  const text = cString(path);
+  const at = 2048;
+  const op: Op = { nr: SYS.newfstatat, args: [AT_FDCWD, 0, at, flags], bufferArgs: [1, 2], data: text, readBack: at + STAT_BYTES };
+  const { ret, data } = yield op;
+  return ret < 0 || !data ? ret : decodeStat(data.subarray(at));
 }
 
 const THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
@@ -171,6 +249,7 @@ export const sys = {
   fsync: (fd: number): Call => call(SYS.fsync, fd),
   fdatasync: (fd: number): Call => call(SYS.fdatasync, fd),
   dup: (fd: number): Call => call(SYS.dup, fd),
+  dup3: (fd: number, newFd: number, flags = 0): Call => call(SYS.dup3, fd, newFd, flags),
   *unlink(path: string): Call {
     return (yield* withBuffer(SYS.unlinkat, [AT_FDCWD, 0, 0], 1, cString(path))).ret;
   },
@@ -181,12 +260,61 @@ export const sys = {
     return (yield* withBuffer(SYS.mkdirat, [AT_FDCWD, 0, mode], 1, cString(path))).ret;
   },
   *rename(from: string, to: string, flags = 0): Call {
-    const data = new Uint8Array(OP_BUFFER_BYTES);
-    const second = cString(from).length;
-    data.set(cString(from));
-    data.set(cString(to), second);
-    const op: Op = { nr: SYS.renameat2, args: [AT_FDCWD, 0, AT_FDCWD, second, flags], bufferArgs: [1, 3], data };
-    return (yield op).ret;
+    const { data, second } = twoStrings(from, to);
+    return (yield { nr: SYS.renameat2, args: [AT_FDCWD, 0, AT_FDCWD, second, flags], bufferArgs: [1, 3], data }).ret;
+  },
+  *link(from: string, to: string, flags = 0): Call {
+    const { data, second } = twoStrings(from, to);
+    return (yield { nr: SYS.linkat, args: [AT_FDCWD, 0, AT_FDCWD, second, flags], bufferArgs: [1, 3], data }).ret;
+  },
+  *symlink(target: string, path: string): Call {
+    const { data, second } = twoStrings(target, path);
+    return (yield { nr: SYS.symlinkat, args: [0, AT_FDCWD, second], bufferArgs: [0, 2], data }).ret;
+  },
+  /** The target of a symbolic link; -errno on failure. */
+  *readlink(path: string, count = OP_BUFFER_BYTES): Call<string | number> {
+    const data = cString(path);
+    // The answer goes over the path: the kernel has copied it by then.
+    const op: Op = { nr: SYS.readlinkat, args: [AT_FDCWD, 0, 0, count], bufferArgs: [1, 2], data, readBack: OP_BUFFER_BYTES };
+    const result = yield op;
+    return result.ret < 0 || !result.data ? result.ret : new TextDecoder().decode(result.data.subarray(0, result.ret));
+  },
+  /** mkfs: an empty filesystem of a type on the disk, or on its part that `start=` and `blocks=` name (4 KiB blocks). */
+  *mkfs(type: string, options = ""): Call {
+    const { data, second } = twoStrings(type, options);
+    return (yield { nr: OP.mkfs, args: [0, second], bufferArgs: [0, 1], data }).ret;
+  },
+  /** mount(2) of a type on a directory, with the filesystem's options. */
+  *mount(type: string, path: string, options = ""): Call {
+    const { data, second } = twoStrings(type, path);
+    const all = new Uint8Array(data.length + options.length + 1);
+    all.set(data);
+    all.set(cString(options), data.length);
+    return (yield { nr: SYS.mount, args: [0, second, 0, 0, data.length], bufferArgs: [1, 2, 4], data: all }).ret;
+  },
+  *umount(path: string, flags = 0): Call {
+    return (yield* withBuffer(SYS.umount2, [0, flags], 0, cString(path))).ret;
+  },
+  *truncate(path: string, len: Word): Call {
+    return (yield* withBuffer(SYS.truncate, [0, len], 0, cString(path))).ret;
+  },
+  sync: (): Call => call(SYS.sync),
+  syncfs: (fd: number): Call => call(SYS.syncfs, fd),
+  ioctl: (fd: number, cmd: number, arg: Word = 0): Call => call(SYS.ioctl, fd, cmd, arg),
+  /** ioctl FICLONERANGE: the target shares the source's blocks. */
+  *cloneRange(source: number, sourceAt: number, len: number, target: number, targetAt: number): Call {
+    const data = new Uint8Array(32);
+    const view = new DataView(data.buffer);
+    [source, sourceAt, len, targetAt].forEach((value, i) => view.setBigUint64(8 * i, BigInt(value), true));
+    return (yield* withBuffer(SYS.ioctl, [target, FICLONERANGE, 0], 2, data)).ret;
+  },
+  /** Copies from one file to the other at given offsets. */
+  *copyFileRange(source: number, sourceAt: number, target: number, targetAt: number, len: number): Call {
+    const data = new Uint8Array(16);
+    const view = new DataView(data.buffer);
+    view.setBigUint64(0, BigInt(sourceAt), true);
+    view.setBigUint64(8, BigInt(targetAt), true);
+    return (yield { nr: SYS.copy_file_range, args: [source, 0, target, 8, len, 0], bufferArgs: [1, 3], data }).ret;
   },
   /** All entries from the position on, "." and ".." included; -errno on failure. */
   *getdents(fd: number): Call<DirectoryEntry[] | number> {
@@ -199,16 +327,17 @@ export const sys = {
     }
   },
   *fstat(fd: number): Call<Stat | number> {
-    const { ret, data } = yield* withBuffer(SYS.fstat, [fd, 0], 1, undefined, 128);
-    if (ret < 0 || !data) return ret;
-    const view = new DataView(data.buffer, data.byteOffset);
-    return {
-      ino: view.getUint32(8, true),
-      mode: view.getUint32(16, true),
-      nlink: view.getUint32(20, true),
-      size: Number(view.getBigInt64(48, true)),
-      blocks: Number(view.getBigInt64(64, true)),
-    };
+    const { ret, data } = yield* withBuffer(SYS.fstat, [fd, 0], 1, undefined, STAT_BYTES);
+    return ret < 0 || !data ? ret : decodeStat(data);
+  },
+  /** stat and lstat of a path of less than 2048 bytes. */
+  stat: (path: string): Call<Stat | number> => statAt(path, 0),
+  lstat: (path: string): Call<Stat | number> => statAt(path, AT_SYMLINK_NOFOLLOW),
+  *statfs(path: string): Call<StatFs | number> {
+    const data = cString(path);
+    // As readlink: the answer goes over the path.
+    const result = yield { nr: SYS.statfs, args: [0, 0], bufferArgs: [0, 1], data, readBack: STATFS_BYTES };
+    return result.ret < 0 || !result.data ? result.ret : decodeStatFs(result.data);
   },
 
   getpid: (): Call => call(SYS.getpid),
