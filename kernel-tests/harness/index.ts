@@ -36,5 +36,6 @@ export * from "../../assembly/cpu/pte";
 export * from "../../assembly/cpu/tlb";
 export * from "../../assembly/sched/rwsem";
 export * from "./block";
+export * from "./events";
 export * from "./machine";
 export * from "./program";

@@ -65,6 +65,8 @@ export const OP_SIGNAL: u32 = 9;
 export const OP_TOUCH: u32 = 10;
 export const OP_NEST: u32 = 11;
 export const OP_SPAWN: u32 = 12;
+/** Skips b steps unless the step before it gave a. */
+export const OP_SKIP_UNLESS: u32 = 13;
 export const OP_DOWN_READ: u32 = 16;
 export const OP_DOWN_READ_KILLABLE: u32 = 17;
 export const OP_TRY_DOWN_READ: u32 = 18;
@@ -339,9 +341,19 @@ function runStep(at: usize): i32 {
       return nested(a, b, c);
     case OP_SPAWN:
       return <i32>programTask(a, b);
+    case OP_SKIP_UNLESS:
+      return skipStep(at, a, b);
     default:
       return op < OP_MUTEX_LOCK ? lockStep(op, a) : otherLockStep(op, a, b, c);
   }
+}
+
+/** The step after a lock that was not got must not release it. */
+function skipStep(at: usize, wanted: i32, steps: u32): i32 {
+  if (load<i32>(at - STEP_BYTES, 16) == wanted) return 0;
+  const pcAt = state().pcs + (currentTask().arg << 2);
+  store<u32>(pcAt, load<u32>(pcAt) + steps);
+  return 1;
 }
 
 /** Runs `count` steps at the bottom of `depth` calls, each with locals that must outlive the switches below it. */

@@ -12,7 +12,12 @@ import { INTERRUPTIBLE, KILLABLE, NORMAL, REASON, Rig, SIGKILL, SIGNAL, STATE, t
 describe("virtual time", () => {
   it("[core-1] the CPU that is furthest behind runs next, ties by CPU number", () => {
     const rig = new Rig({ cpus: 3 });
-    for (let cpu = 0; cpu < 3; cpu++) rig.task(Array.from({ length: 4 }, () => op.charge(100 + cpu * 50)), cpu);
+    for (let cpu = 0; cpu < 3; cpu++) {
+      rig.task(
+        Array.from({ length: 4 }, () => op.charge(100 + cpu * 50)),
+        cpu,
+      );
+    }
     expect(rig.run()).toBe(REASON.idle);
     const ends = rig.ends("CHARGE").map(([time, task]) => [time, task]);
     const want = [0, 1, 2].flatMap((cpu) => [1, 2, 3, 4].map((n) => [n * (100 + cpu * 50), cpu + 1]));
@@ -23,7 +28,12 @@ describe("virtual time", () => {
     const charges = fc.array(fc.integer({ min: 1, max: 500 }), { minLength: 1, maxLength: 20 });
     holds(fc.array(charges, { minLength: 1, maxLength: 7 }), 60, (programs) => {
       const rig = new Rig({ cpus: programs.length });
-      programs.forEach((each, cpu) => rig.task(each.map((ns) => op.charge(ns)), cpu));
+      programs.forEach((each, cpu) =>
+        rig.task(
+          each.map((ns) => op.charge(ns)),
+          cpu,
+        ),
+      );
       rig.run();
       const times = rig.ends("CHARGE").map(([time]) => time);
       expect(times).toEqual([...times].sort((a, b) => a - b));
@@ -68,7 +78,12 @@ describe("virtual time", () => {
 describe("run queues", () => {
   it("[sched-3] a slice ends when others are queued, and its task goes to the tail", () => {
     const rig = new Rig({ sliceNs: 300 });
-    for (let i = 0; i < 3; i++) rig.task(Array.from({ length: 6 }, () => op.charge(100)), 0);
+    for (let i = 0; i < 3; i++) {
+      rig.task(
+        Array.from({ length: 6 }, () => op.charge(100)),
+        0,
+      );
+    }
     rig.run();
     const order = rig.ends("CHARGE").map(([, task]) => task);
     // A slice of 300 takes four steps of 100: it ends at the first step past its end.
@@ -77,7 +92,10 @@ describe("run queues", () => {
 
   it("a task alone on its CPU is not preempted", () => {
     const rig = new Rig({ sliceNs: 100 });
-    const id = rig.task(Array.from({ length: 10 }, () => op.charge(90)), 0);
+    const id = rig.task(
+      Array.from({ length: 10 }, () => op.charge(90)),
+      0,
+    );
     rig.run(1e15, true);
     expect(rig.taskField(id, "nivcsw")).toBe(0);
     expect(rig.cpu(0, "switches")).toBe(1);
@@ -290,7 +308,13 @@ describe("stacks", () => {
       const own = rig.log().filter((e) => e.task === id && e.phase === "end" && e.op !== "NEST");
       expect(own).toHaveLength(count);
       const nest = rig.log().find((e) => e.task === id && e.phase === "end" && e.op === "NEST");
-      expect(nest?.result, `depth ${depth}`).toBe(nestSum(depth, own.map((e) => e.result), 77));
+      expect(nest?.result, `depth ${depth}`).toBe(
+        nestSum(
+          depth,
+          own.map((e) => e.result),
+          77,
+        ),
+      );
     }
     expect(rig.sched("saveHighWater")).toBeGreaterThan(500);
   });

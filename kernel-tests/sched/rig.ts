@@ -43,6 +43,7 @@ export const op = {
   touch: step("TOUCH"),
   nest: step("NEST"),
   spawn: step("SPAWN"),
+  skipUnless: step("SKIP_UNLESS"),
   downRead: step("DOWN_READ"),
   downReadKillable: step("DOWN_READ_KILLABLE"),
   tryDownRead: step("TRY_DOWN_READ"),
