@@ -79,7 +79,7 @@ export function scalingChart(points: readonly ScalingPoint[], options: ChartOpti
     ),
     Plot.lineY(data, { ...xy, stroke: "series", strokeWidth: 2 }),
     Plot.dot(data, { ...xy, fill: "series", r: 3 }),
-    Plot.text(data, Plot.selectLast({ ...xy, z: "series", text: "series", dy: -12, textAnchor: "end", fontWeight: "600" })),
+    Plot.text(data, Plot.selectLast({ ...xy, z: "series", text: "series", fill: "series", dy: -12, textAnchor: "end", fontWeight: "600" })),
   ];
   if (options.tip === true) marks.push(Plot.tip(data, Plot.pointerX({ ...xy, channels: { series: "series" } })));
   const tasks = [...new Set(data.map((d) => d.tasks))];
@@ -92,9 +92,13 @@ export function scalingChart(points: readonly ScalingPoint[], options: ChartOpti
     marginLeft: 52,
     marginTop: 28,
     marginRight: 16,
-    color: { legend: false, ...(options.colors ? { range: options.colors as string[] } : {}) },
+    color: {
+      legend: false,
+      domain: [...new Set(points.map((p) => p.series))],
+      ...(options.colors ? { range: options.colors as string[] } : {}),
+    },
     x: { label: "tasks", ...(tasks.length <= 12 ? { ticks: tasks } : {}), tickFormat: "d" },
-    y: { label: "faults/s, simulated", tickFormat: "s", grid: true, zero: true, nice: true },
+    y: { label: "faults/s, simulated", tickFormat: "s", ticks: 6, grid: true, zero: true, nice: true },
     marks,
   });
 }
