@@ -7,7 +7,7 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -106,23 +106,30 @@ async function buildTypes(): Promise<void> {
   );
 }
 
+/** What the page must never load: it is Node's, or a terminal's. */
+const NOT_IN_PAGE = /node_modules\/(linkedom|commander|cli-progress|picocolors|yaml|zod)\//;
+
 async function buildLab(): Promise<void> {
   await part("lab", ["src", "assembly"], ["lab/index.html", "lab/main.js", "lab/worker.js"], async () => {
+    rmSync(join(out, "lab"), { recursive: true, force: true });
     mkdirSync(join(out, "lab"), { recursive: true });
-    await esbuild.build({
+    const { metafile } = await esbuild.build({
       absWorkingDir: root,
-      entryPoints: { main: "src/lab/main.ts", worker: "src/lab/worker.ts" },
+      entryPoints: { main: "src/lab/main.tsx", worker: "src/lab/worker.ts" },
       outdir: "build/lab",
       bundle: true,
+      splitting: true,
       format: "esm",
       platform: "browser",
       target: "es2022",
       minify: true,
       sourcemap: true,
+      metafile: true,
       logLevel: "warning",
     });
-    for (const name of ["index.html", "style.css"]) copyFileSync(join(root, "src/lab", name), join(out, "lab", name));
-    copyFileSync(join(root, "node_modules/uplot/dist/uPlot.min.css"), join(out, "lab", "uPlot.min.css"));
+    const wrong = Object.keys(metafile.inputs).filter((file) => NOT_IN_PAGE.test(file));
+    if (wrong.length > 0) throw new Error(`the page loads what only Node may: ${wrong.slice(0, 3).join(", ")}`);
+    for (const name of ["index.html", "style.css", "icon.svg"]) copyFileSync(join(root, "src/lab", name), join(out, "lab", name));
     copyFileSync(join(out, "faultline.wasm"), join(out, "lab", "faultline.wasm"));
   });
 }

@@ -1,0 +1,141 @@
+/**
+ * What the runs came to: table, plot, latencies, locks, hashes, and files to keep.
+ *
+ * Interface: Figures.
+ * Invariants: [fig-1] tables show the latest sweep, the plot the earlier ones too, in grey.
+ * Locks: none.
+ * Why not one long table: a reader looks for throughput first, for the tail next, for the cause last.
+ */
+import { useState } from "preact/hooks";
+import { latencyRows, lockRows, runFooter, runHeader, runRows } from "../report/rows.js";
+import { runCsv } from "../report/run-report.js";
+import type { RunResult } from "../sim/result.js";
+import { RowsTable } from "./rows-table.js";
+import { ScalingFigure } from "./scaling-figure.js";
+import { type Series, clearEarlier, running, series } from "./state.js";
+
+function save(name: string, type: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+function Locks({ results }: { results: readonly RunResult[] }) {
+  const [chosen, choose] = useState("");
+  const keyOf = (r: RunResult): string => `${r.tasks}/${r.seed}`;
+  const result = results.find((r) => keyOf(r) === chosen) ?? results.at(-1);
+  if (!result) return null;
+  const label = (r: RunResult): string => `${r.tasks} ${r.tasks === 1 ? "task" : "tasks"}, seed ${r.seed}`;
+  return (
+    <section aria-labelledby="locks-heading">
+      <div class="heading-line">
+        <h3 id="locks-heading">Locks</h3>
+        <label>
+          of{" "}
+          <select onChange={(event) => choose(event.currentTarget.value)}>
+            {results.map((r) => (
+              <option key={keyOf(r)} value={keyOf(r)} selected={r === result}>
+                {label(r)}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <RowsTable
+        id="locks"
+        caption={`lock_stat of ${label(result)}; times in ns of simulated time, summed over all tasks`}
+        rows={lockRows(result)}
+      />
+    </section>
+  );
+}
+
+function Hashes({ results }: { results: readonly RunResult[] }) {
+  return (
+    <section aria-labelledby="hash-heading">
+      <h3 id="hash-heading">Final states</h3>
+      <p class="note">Equal descriptions end in equal memory: compare with what the command prints.</p>
+      <dl class="hashes">
+        {results.map((r) => (
+          <div key={`${r.tasks}/${r.seed}`}>
+            <dt>
+              {r.tasks} {r.tasks === 1 ? "task" : "tasks"}, seed {r.seed}
+            </dt>
+            <dd>
+              <code data-tasks={r.tasks} data-seed={r.seed}>
+                {r.state_sha256}
+              </code>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function Keep({ of: { results } }: { of: Series }) {
+  const name = `${results[0]?.workload ?? "run"}-${results[0]?.mode ?? ""}`;
+  return (
+    <p class="keep">
+      <button
+        type="button"
+        class="quiet"
+        onClick={() => save(`${name}.json`, "application/json", `${JSON.stringify(results, undefined, 2)}\n`)}
+      >
+        Save JSON
+      </button>
+      <button type="button" class="quiet" onClick={() => save(`${name}.csv`, "text/csv", `${runCsv(results)}\n`)}>
+        Save CSV
+      </button>
+      <span class="note">
+        <code>faultline replay {name}.json</code> runs it again and compares the states.
+      </span>
+    </p>
+  );
+}
+
+function Empty() {
+  return (
+    <div class="empty">
+      <p>
+        Press <b>Run</b>: a machine boots, its tasks map memory and touch every page, and each touch is a page fault through a real page
+        table, the page cache and <code>mmap_sem</code>. The table, the scaling plot and the final state appear here as the runs finish.
+      </p>
+    </div>
+  );
+}
+
+export function Figures() {
+  const latest = series.value[0];
+  const first = latest?.results[0];
+  if (!latest || !first) return <Empty />;
+  const { results, workers } = latest;
+  const [meaning, origin] = runFooter(results);
+  return (
+    <article class="figures" aria-label="Results" aria-busy={running.value}>
+      <h3 class="run-title">{runHeader(first)}</h3>
+      <RowsTable id="throughput" caption="Throughput and fault latency, median over the seeds" rows={runRows(results)} />
+      <p class="note">
+        {meaning} {workers > 1 && `${workers} workers shared this computer.`} <span class="origin">{origin}</span>
+      </p>
+      <ScalingFigure series={series.value} />
+      {series.value.length > 1 && (
+        <p class="keep">
+          <button type="button" class="quiet" onClick={clearEarlier}>
+            Drop earlier runs from the plot
+          </button>
+        </p>
+      )}
+      <section aria-labelledby="latency-heading">
+        <h3 id="latency-heading">Fault latency</h3>
+        <RowsTable id="latency" caption="From trap to return, simulated time" rows={latencyRows(results)} />
+      </section>
+      <Locks results={results} />
+      <Hashes results={results} />
+      <Keep of={latest} />
+    </article>
+  );
+}

@@ -1,0 +1,187 @@
+/**
+ * The form of a run: the words of `faultline run`.
+ *
+ * Interface: RunForm.
+ * Invariants: [form-1] every field has a label, and says what is wrong with it where it stands.
+ * Locks: none.
+ * Why not checks of the browser's own: the words are read by the same code as the command line's, with its messages.
+ */
+import { useEffect, useRef } from "preact/hooks";
+import { FAULT_LOCK_REGIMES } from "../host/config.js";
+import { FILESYSTEMS, MODES, type RunField } from "../sim/describe.js";
+import { WORKLOADS, workloadByName } from "../workloads/index.js";
+import { StatusLine } from "./status.js";
+import { badField, cancel, command, edit, form, running, start, status, unknownWords } from "./state.js";
+import { CopyButton } from "./copy-button.js";
+
+interface FieldProps {
+  name: RunField;
+  label: string;
+  /** What it stands for when it is empty, or what it may be. */
+  hint?: string;
+  wide?: boolean;
+}
+
+function describedBy(name: RunField, hint: string | undefined): string | undefined {
+  const ids = [...(hint !== undefined ? [`${name}-hint`] : []), ...(badField.value === name ? [`${name}-error`] : [])];
+  return ids.length > 0 ? ids.join(" ") : undefined;
+}
+
+function FieldNotes({ name, hint }: { name: RunField; hint?: string | undefined }) {
+  const failed = status.value.kind === "failed" && badField.value === name ? status.value.failure.message : undefined;
+  return (
+    <>
+      {hint !== undefined && (
+        <small id={`${name}-hint`} class="hint">
+          {hint}
+        </small>
+      )}
+      {failed !== undefined && (
+        <small id={`${name}-error`} class="field-error">
+          {failed}
+        </small>
+      )}
+    </>
+  );
+}
+
+function TextField({ name, label, hint, wide }: FieldProps) {
+  const input = useRef<HTMLInputElement>(null);
+  const bad = badField.value === name;
+  useEffect(() => {
+    if (bad) input.current?.focus();
+  }, [bad, status.value]);
+  return (
+    <div class={wide === true ? "field wide" : "field"}>
+      <label for={name}>{label}</label>
+      <input
+        ref={input}
+        id={name}
+        name={name}
+        type="text"
+        autocomplete="off"
+        spellcheck={false}
+        value={form.value[name]}
+        aria-invalid={bad}
+        aria-describedby={describedBy(name, hint)}
+        onInput={(event) => edit(name, event.currentTarget.value)}
+      />
+      <FieldNotes name={name} hint={hint} />
+    </div>
+  );
+}
+
+function SelectField({ name, label, hint, wide, options }: FieldProps & { options: readonly string[] }) {
+  const value = form.value[name];
+  // A word from the address that is no choice is still shown, so that the error names what is seen.
+  const all = options.includes(value) ? options : [...options, value];
+  return (
+    <div class={wide === true ? "field wide" : "field"}>
+      <label for={name}>{label}</label>
+      <select
+        id={name}
+        name={name}
+        aria-invalid={badField.value === name}
+        aria-describedby={describedBy(name, hint)}
+        onChange={(event) => edit(name, event.currentTarget.value)}
+      >
+        {all.map((option) => (
+          <option key={option} value={option} selected={option === value}>
+            {option}
+          </option>
+        ))}
+      </select>
+      <FieldNotes name={name} hint={hint} />
+    </div>
+  );
+}
+
+function ModeField() {
+  return (
+    <fieldset class="choice wide">
+      <legend>Tasks are</legend>
+      {MODES.map((mode) => (
+        <label key={mode}>
+          <input type="radio" name="mode" value={mode} checked={form.value.mode === mode} onChange={() => edit("mode", mode)} />
+          <span>{mode}</span>
+        </label>
+      ))}
+      <FieldNotes name="mode" />
+    </fieldset>
+  );
+}
+
+/** Not `disabled`: a button that is pressed by key and then disabled takes the focus away with it. */
+function Buttons() {
+  return (
+    <div class="buttons">
+      <button type="submit" class="primary" aria-disabled={running.value || status.value.kind === "loading"}>
+        Run
+      </button>
+      <button type="button" onClick={cancel} aria-disabled={!running.value}>
+        Cancel
+      </button>
+    </div>
+  );
+}
+
+function CommandLine() {
+  return (
+    <div class="command">
+      <p id="command-label">The same in a terminal</p>
+      <code aria-labelledby="command-label" role="group">
+        {command.value}
+      </code>
+      <CopyButton text={command.value} what="command" />
+      <CopyButton text={() => location.href} what="link" />
+    </div>
+  );
+}
+
+export function RunForm() {
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    void start();
+  };
+  return (
+    <form class="run-form" aria-label="Run description" onSubmit={submit} noValidate>
+      <fieldset>
+        <legend>Workload</legend>
+        <SelectField
+          name="workload"
+          label="Workload"
+          options={WORKLOADS.map((w) => w.name)}
+          hint={workloadByName(form.value.workload)?.summary ?? "unknown"}
+          wide
+        />
+        <ModeField />
+        <TextField name="tasks" label="Numbers of tasks" hint="1,2,4 or 1-16; 128 at most" wide />
+      </fieldset>
+      <fieldset>
+        <legend>Machine</legend>
+        <TextField name="cpus" label="CPUs" hint="empty: as many as tasks" />
+        <TextField name="memory" label="Memory" hint="such as 256M" />
+        <SelectField name="faultLock" label="Fault lock" options={FAULT_LOCK_REGIMES} />
+        <SelectField name="fs" label="Filesystem" options={FILESYSTEMS} />
+      </fieldset>
+      <fieldset>
+        <legend>Measurement</legend>
+        <TextField name="duration" label="Duration" hint="simulated" />
+        <TextField name="warmup" label="Warm-up" hint="before it" />
+        <TextField name="seed" label="First seed" />
+        <TextField name="seeds" label="Seeds" hint="one run each" />
+        <details class="wide">
+          <summary>More</summary>
+          <div class="grid">
+            <TextField name="length" label="Bytes a task maps" hint="empty: 128M or what fits" />
+            <TextField name="sockets" label="Sockets" hint="empty: 4 from 4 CPUs on" />
+          </div>
+        </details>
+      </fieldset>
+      {unknownWords.value.length > 0 && <p class="field-error">The address has {unknownWords.value.join(", ")}: no field takes that.</p>}
+      <Buttons />
+      <StatusLine />
+      <CommandLine />
+    </form>
+  );
+}

@@ -1,0 +1,107 @@
+/**
+ * Workers that share a list of runs: each takes the next one as it gets free.
+ *
+ * Interface: WorkerPool, Cancelled, poolSize.
+ * Invariants: [pool-1] results come in the order of the runs, whichever worker was first.
+ *             [pool-2] after cancel or an error no worker is still busy: a busy one is ended, the next call makes new ones.
+ * Locks: none.
+ * Why not one worker: a machine uses one core of this computer, and most have more.
+ */
+import * as Comlink from "comlink";
+import type { RunResult } from "../sim/result.js";
+import type { KernelImage, RunDescription } from "../sim/run.js";
+import type { LabWorker, RunPhase } from "./protocol.js";
+import type { StoreLife, StoreLifeOptions } from "./store-life.js";
+
+/** More workers than this only fight for memory. */
+const MAX_WORKERS = 8;
+
+/** Workers that `runs` runs can use here. */
+export function poolSize(runs: number): number {
+  return Math.max(1, Math.min(runs, navigator.hardwareConcurrency, MAX_WORKERS));
+}
+
+/** The user stopped the runs. */
+export class Cancelled extends Error {
+  constructor() {
+    super("cancelled");
+    this.name = "Cancelled";
+  }
+}
+
+export interface PoolEvents {
+  phase: (run: number, phase: RunPhase) => void;
+  result: (run: number, result: RunResult) => void;
+}
+
+interface Member {
+  worker: Worker;
+  api: Comlink.Remote<LabWorker>;
+  busy: boolean;
+}
+
+export class WorkerPool {
+  private members: (Member | undefined)[] = [];
+  private abort: ((reason: Error) => void) | undefined;
+
+  constructor(readonly kernel: KernelImage) {}
+
+  private member(index: number): Member {
+    const known = this.members[index];
+    if (known) return known;
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: `faultline ${index}` });
+    const made = { worker, api: Comlink.wrap<LabWorker>(worker), busy: false };
+    this.members[index] = made;
+    return made;
+  }
+
+  /** Ends the workers that are busy: nothing else stops a run. A worker whose run failed is free, and stays. */
+  private reset(): void {
+    this.members = this.members.map((member) => {
+      if (member?.busy !== true) return member;
+      member.worker.terminate();
+      return undefined;
+    });
+  }
+
+  /** Runs all, several at a time. Rejects with the first error, or with Cancelled; the rest is given up then. */
+  async run(runs: readonly RunDescription[], events: PoolEvents): Promise<RunResult[]> {
+    const results: RunResult[] = [];
+    let next = 0;
+    const stopped = new Promise<never>((_, reject) => (this.abort = reject));
+    const work = async (member: Member): Promise<void> => {
+      // A worker that cannot start, or dies outside a call, says so only here.
+      member.worker.onerror = (event) => this.abort?.(new Error(event.message || "a worker of the page could not start"));
+      for (let i = next++; i < runs.length; i = next++) {
+        const description = runs[i];
+        if (!description) return;
+        const onPhase = Comlink.proxy((phase: RunPhase) => events.phase(i, phase));
+        member.busy = true;
+        const result = await member.api.runPoint(this.kernel, description, onPhase).finally(() => (member.busy = false));
+        results[i] = result;
+        events.result(i, result);
+      }
+    };
+    const size = poolSize(runs.length);
+    try {
+      await Promise.race([stopped, Promise.all(Array.from({ length: size }, (_, i) => work(this.member(i))))]);
+    } catch (error) {
+      next = runs.length;
+      this.reset();
+      throw error;
+    } finally {
+      this.abort = undefined;
+    }
+    return results;
+  }
+
+  /** Stops the runs under way. */
+  cancel(): void {
+    this.abort?.(new Cancelled());
+  }
+
+  /** The life of one store, told by a worker of its own: no run keeps it waiting, no cancel ends it. */
+  storeLife(options: StoreLifeOptions): Promise<StoreLife> {
+    return this.member(MAX_WORKERS).api.storeLife(this.kernel, options);
+  }
+}
