@@ -11,7 +11,7 @@ import { RUN_TEXT_DEFAULTS, type RunField, type RunText } from "../sim/describe.
 /** A form's fields as they stand; "" is a field that is not filled in. */
 export type FormText = Record<RunField, string>;
 
-export const FORM_DEFAULTS: FormText = { workload: "page_fault3", ...RUN_TEXT_DEFAULTS, cpus: "", sockets: "", length: "" };
+export const FORM_DEFAULTS: FormText = { workload: "page_fault3", ...RUN_TEXT_DEFAULTS, set: "", cpus: "", sockets: "", length: "" };
 
 const FIELDS = Object.keys(FORM_DEFAULTS) as RunField[];
 
@@ -36,7 +36,7 @@ export function formOf(hash: string): { form: FormText; unknown: string[] } {
 
 /** The run in words that a form stands for: an optional field that is not filled in is left out. */
 export function textOf(form: FormText): RunText {
-  const { cpus, sockets, length, ...text } = form;
-  const filled = Object.entries({ cpus, sockets, length }).filter(([, value]) => value.trim() !== "");
+  const { set, cpus, sockets, length, ...text } = form;
+  const filled = Object.entries({ set, cpus, sockets, length }).filter(([, value]) => value.trim() !== "");
   return { ...text, ...Object.fromEntries(filled) };
 }

@@ -7,7 +7,7 @@
  * Why not one long table: a reader looks for throughput first, for the tail next, for the cause last.
  */
 import { useState } from "preact/hooks";
-import { latencyRows, lockRows, runFooter, runHeader, runRows } from "../report/rows.js";
+import { latencyRows, lockRows, runFooter, runHeader, runRows, waitRows } from "../report/rows.js";
 import { runCsv } from "../report/run-report.js";
 import type { RunResult } from "../sim/result.js";
 import { RowsTable } from "./rows-table.js";
@@ -23,16 +23,17 @@ function save(name: string, type: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-function Locks({ results }: { results: readonly RunResult[] }) {
+/** One run's waits and lock_stat; the reader chooses which. */
+function OneRun({ results }: { results: readonly RunResult[] }) {
   const [chosen, choose] = useState("");
   const keyOf = (r: RunResult): string => `${r.tasks}/${r.seed}`;
   const result = results.find((r) => keyOf(r) === chosen) ?? results.at(-1);
   if (!result) return null;
   const label = (r: RunResult): string => `${r.tasks} ${r.tasks === 1 ? "task" : "tasks"}, seed ${r.seed}`;
   return (
-    <section aria-labelledby="locks-heading">
+    <section aria-labelledby="one-run-heading" class="one-run">
       <div class="heading-line">
-        <h3 id="locks-heading">Locks</h3>
+        <h3 id="one-run-heading">Waits and locks</h3>
         <label>
           of{" "}
           <select onChange={(event) => choose(event.currentTarget.value)}>
@@ -44,11 +45,8 @@ function Locks({ results }: { results: readonly RunResult[] }) {
           </select>
         </label>
       </div>
-      <RowsTable
-        id="locks"
-        caption={`lock_stat of ${label(result)}; times in ns of simulated time, summed over all tasks`}
-        rows={lockRows(result)}
-      />
+      <RowsTable id="waits" caption="Waits, simulated time; a lock that was free was waited for 0 ns" rows={waitRows(result)} />
+      <RowsTable id="locks" caption="lock_stat: times in ns of simulated time, summed over all tasks" rows={lockRows(result)} />
     </section>
   );
 }
@@ -133,7 +131,7 @@ export function Figures() {
         <h3 id="latency-heading">Fault latency</h3>
         <RowsTable id="latency" caption="From trap to return, simulated time" rows={latencyRows(results)} />
       </section>
-      <Locks results={results} />
+      <OneRun results={results} />
       <Hashes results={results} />
       <Keep of={latest} />
     </article>

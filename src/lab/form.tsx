@@ -7,9 +7,9 @@
  * Why not checks of the browser's own: the words are read by the same code as the command line's, with its messages.
  */
 import { useEffect, useRef } from "preact/hooks";
-import { FAULT_LOCK_REGIMES } from "../host/config.js";
+import { FAULT_LOCK_REGIMES, MKWRITE_REGIMES } from "../host/config.js";
 import { FILESYSTEMS, MODES, type RunField } from "../sim/describe.js";
-import { WORKLOADS, workloadByName } from "../workloads/index.js";
+import { WORKLOADS, optionHelp, workloadByName } from "../workloads/index.js";
 import { StatusLine } from "./status.js";
 import { badField, cancel, command, edit, form, running, start, status, unknownWords } from "./state.js";
 import { CopyButton } from "./copy-button.js";
@@ -111,6 +111,25 @@ function ModeField() {
   );
 }
 
+/** Shown for a workload that has options, and for an address that names some. */
+function WorkloadOptions() {
+  const help = optionHelp(workloadByName(form.value.workload)?.options ?? []);
+  if (help.length === 0 && form.value.set === "") return null;
+  return (
+    <div class="wide">
+      <TextField name="set" label="Its options" hint="key=value, commas between" />
+      <details>
+        <summary>What there is</summary>
+        <ul class="options">
+          {help.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      </details>
+    </div>
+  );
+}
+
 /** Not `disabled`: a button that is pressed by key and then disabled takes the focus away with it. */
 function Buttons() {
   return (
@@ -155,14 +174,16 @@ export function RunForm() {
           wide
         />
         <ModeField />
+        <WorkloadOptions />
         <TextField name="tasks" label="Numbers of tasks" hint="1,2,4 or 1-16; 128 at most" wide />
       </fieldset>
       <fieldset>
         <legend>Machine</legend>
+        <SelectField name="fs" label="Filesystem" options={FILESYSTEMS} />
+        <SelectField name="faultLock" label="Fault lock" options={FAULT_LOCK_REGIMES} />
+        <SelectField name="mkwrite" label="page_mkwrite" options={MKWRITE_REGIMES} wide />
         <TextField name="cpus" label="CPUs" hint="empty: as many as tasks" />
         <TextField name="memory" label="Memory" hint="such as 256M" />
-        <SelectField name="faultLock" label="Fault lock" options={FAULT_LOCK_REGIMES} />
-        <SelectField name="fs" label="Filesystem" options={FILESYSTEMS} />
       </fieldset>
       <fieldset>
         <legend>Measurement</legend>

@@ -30,7 +30,7 @@ export class Cancelled extends Error {
 }
 
 export interface PoolEvents {
-  phase: (run: number, phase: RunPhase) => void;
+  phase: (run: number, phase: RunPhase, share: number) => void;
   result: (run: number, result: RunResult) => void;
 }
 
@@ -75,7 +75,7 @@ export class WorkerPool {
       for (let i = next++; i < runs.length; i = next++) {
         const description = runs[i];
         if (!description) return;
-        const onPhase = Comlink.proxy((phase: RunPhase) => events.phase(i, phase));
+        const onPhase = Comlink.proxy((phase: RunPhase, share: number) => events.phase(i, phase, share));
         member.busy = true;
         const result = await member.api.runPoint(this.kernel, description, onPhase).finally(() => (member.busy = false));
         results[i] = result;

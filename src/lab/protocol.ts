@@ -14,8 +14,8 @@ import type { StoreLife, StoreLifeOptions } from "./store-life.js";
 export type RunPhase = "booting and warming up" | "measuring" | "hashing the state";
 
 export interface LabWorker {
-  /** One run from boot to result. */
-  runPoint: (kernel: KernelImage, description: RunDescription, onPhase: (phase: RunPhase) => void) => Promise<RunResult>;
+  /** One run from boot to result. `share` of its measured time is done, 0 to 1. */
+  runPoint: (kernel: KernelImage, description: RunDescription, onPhase: (phase: RunPhase, share: number) => void) => Promise<RunResult>;
   /** One store to a page of a file, told step by step. */
   storeLife: (kernel: KernelImage, options: StoreLifeOptions) => StoreLife;
 }

@@ -38,7 +38,7 @@ export interface Failure {
 export type Status =
   | { kind: "loading" }
   | { kind: "ready" }
-  | { kind: "running"; done: number; total: number; doing: string; startMs: number; leftMs: number | undefined }
+  | { kind: "running"; done: number; total: number; share: number; doing: string; startMs: number; leftMs: number | undefined }
   | { kind: "done"; runs: number; tookMs: number }
   | { kind: "cancelled"; done: number; total: number }
   | { kind: "failed"; failure: Failure };
@@ -109,6 +109,10 @@ function weight(point: RunDescription): number {
   return point.tasks * ((point.warmupNs ?? 0) + (point.durationNs ?? 0));
 }
 
+function nameOf(point: RunDescription | undefined): string {
+  return `${point?.tasks ?? 0} ${point?.tasks === 1 ? "task" : "tasks"}, seed ${point?.config.seed ?? 1}`;
+}
+
 /** Runs what the form says. */
 export async function start(): Promise<void> {
   if (!pool || running.value) return;
@@ -131,25 +135,30 @@ async function runPoints(workers: WorkerPool, points: RunDescription[], name: st
   const all = points.reduce((sum, point) => sum + weight(point), 0);
   const startMs = performance.now();
   const results: (RunResult | undefined)[] = points.map(() => undefined);
+  /** How much of each run is done, 0 to 1. */
+  const shares = points.map(() => 0);
   let done = 0;
-  let doneWeight = 0;
   const earlier = series.value.slice(0, MAX_SERIES - 1);
-  status.value = { kind: "running", done, total, doing: "starting", startMs, leftMs: undefined };
   const show = (doing: string): void => {
     const tookMs = performance.now() - startMs;
-    const leftMs = doneWeight > 0 ? (tookMs * (all - doneWeight)) / doneWeight : undefined;
-    status.value = { kind: "running", done, total, doing, startMs, leftMs };
+    const share = points.reduce((sum, point, i) => sum + weight(point) * (shares[i] ?? 0), 0) / all;
+    const leftMs = share > 0.02 ? tookMs / share - tookMs : undefined;
+    status.value = { kind: "running", done, total, share, doing, startMs, leftMs };
   };
+  show("starting");
   await workers.run(points, {
-    phase: (i, phase) => show(`${points[i]?.tasks ?? 0} tasks, seed ${points[i]?.config.seed ?? 1}: ${phase}`),
+    phase: (i, phase, share) => {
+      shares[i] = share;
+      show(`${nameOf(points[i])}: ${phase}`);
+    },
     result: (i, result) => {
       done++;
-      doneWeight += weight(points[i] ?? { workload: "", tasks: 0, mode: "threads", config: {} });
+      shares[i] = 1;
       results[i] = result;
       const shown: Series = { name, command: again, workers: poolSize(total), results: results.filter((r) => r !== undefined) };
       batch(() => {
         series.value = [shown, ...earlier];
-        show(`${result.tasks} tasks, seed ${result.seed}: done`);
+        show(`${nameOf(points[i])}: done`);
       });
     },
   });

@@ -42,7 +42,7 @@ function RunningLine({ s }: { s: Extract<Status, { kind: "running" }> }) {
   const left = s.leftMs === undefined ? "" : `, about ${seconds(s.leftMs)} left`;
   return (
     <>
-      <progress max={s.total} value={s.done} aria-label="Runs done" />
+      <progress max={1} value={s.share} aria-label="Simulated time done" />
       <span class="doing">
         {s.doing}; {seconds(Math.max(0, nowMs - s.startMs))}
         {left}

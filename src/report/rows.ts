@@ -1,11 +1,12 @@
 /**
  * Results of runs as rows of text: what the terminal aligns and the page lays out.
  *
- * Interface: Rows, runRows, latencyRows, lockRows, runHeader, runFooter.
+ * Interface: Rows, runRows, latencyRows, waitRows, lockRows, runHeader, runFooter.
  * Invariants: [rows-1] every row has as many cells as the header; every number carries its unit.
  * Locks: none.
  * Why not in run-report.ts: the page must not load what only a terminal or a file needs.
  */
+import type { Latency } from "../host/histogram.js";
 import type { LockResult, RunResult } from "../sim/result.js";
 import { byTasks, summarize } from "../sim/sweep.js";
 import { formatBytes, formatCount, formatNs } from "./format.js";
@@ -48,14 +49,32 @@ export function runRows(results: readonly RunResult[]): Rows {
   return { header, rows };
 }
 
+const LATENCY_HEADER = ["min", "p50", "p90", "p99", "p99.9", "max", "mean"];
+
+function latencyCells({ min, percentile, max, mean }: Latency): string[] {
+  const times = [min, percentile["50"], percentile["90"], percentile["99"], percentile["99.9"], max, mean];
+  return times.map(formatNs);
+}
+
 /** Latencies of page faults from trap to return, one row a run. */
 export function latencyRows(results: readonly RunResult[]): Rows {
-  const header = ["tasks", "seed", "faults", "min", "p50", "p90", "p99", "p99.9", "max", "mean"];
-  const rows = results.map(({ tasks, seed, simulated: { fault_ns: f } }) => {
-    const times = [f.min, f.percentile["50"], f.percentile["90"], f.percentile["99"], f.percentile["99.9"], f.max, f.mean];
-    return [String(tasks), String(seed), formatCount(f.N), ...times.map(formatNs)];
-  });
-  return { header, rows };
+  const rows = results.map((r) => [
+    String(r.tasks),
+    String(r.seed),
+    formatCount(r.simulated.fault_ns.N),
+    ...latencyCells(r.simulated.fault_ns),
+  ]);
+  return { header: ["tasks", "seed", "faults", ...LATENCY_HEADER], rows };
+}
+
+/** Who waited for mmap_sem in one run, and what its guests recorded. Acquisitions that found the lock free waited 0 ns. */
+export function waitRows({ simulated: { mmap_sem_wait_ns: waits, recorded } }: RunResult): Rows {
+  const all: [string, Latency][] = [
+    ["mmap_sem read wait", waits.read],
+    ["mmap_sem write wait", waits.write],
+    ...Object.entries(recorded).map(([name, latency]): [string, Latency] => [name.replace(/_ns$/, ""), latency]),
+  ];
+  return { header: ["what", "N", ...LATENCY_HEADER], rows: all.map(([name, l]) => [name, formatCount(l.N), ...latencyCells(l)]) };
 }
 
 /** lock_stat as /proc/lock_stat lays it out: write and read lines apart, times in ns of simulated time. */
