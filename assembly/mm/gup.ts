@@ -9,7 +9,7 @@
  * Locks: mmap_sem for reading: held by the caller without FOLL_UNLOCKABLE, taken here with it.
  * Why not copy through the MMU as uaccess.ts: IO needs frames that stay, and other tasks' memory has no TLB here.
  */
-import { EAGAIN, EFAULT, EINTR, ENOMEM } from "../lib/errno";
+import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { PTE_D, PTE_SPECIAL, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
 import { PAGE_SIZE } from "../memlayout";
 import { C_GUP, chargeCost } from "../sched/cost";
@@ -111,7 +111,8 @@ export const POPULATE_WRITE: u32 = 2;
 
 /**
  * Faults [start, end) in. Preconditions: mmap_sem not held. Returns 0 or -errno of the first page that failed
- * (-EFAULT beyond a file's end or without access, -ENOMEM on a hole or without memory, -EINTR when killed).
+ * (-EFAULT beyond a file's end, -EINVAL without the right that POPULATE_READ or POPULATE_WRITE needs, -ENOMEM on a hole or
+ * without memory, -EINTR when killed).
  */
 export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32 {
   if (downReadKillable(mm.mmapSem) != 0) return -EINTR;
@@ -124,6 +125,10 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
       return -ENOMEM;
     }
     let write = how == POPULATE_WRITE;
+    if (how != POPULATE_AS_MAPPED && (vma.flags & (write ? VM_WRITE : VM_READ)) == 0) {
+      upRead(mm.mmapSem);
+      return -EINVAL;
+    }
     if (how == POPULATE_AS_MAPPED) write = (vma.flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
     if (!populated(mm, at, write)) {
       const error = faultinPage(mm, at, FOLL_UNLOCKABLE | (write ? FOLL_WRITE : 0), tried);
@@ -135,10 +140,12 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
         tried = true;
         continue;
       }
-      if (error != 0) {
+      if (error != 0 || currentTask().fatalSignal != 0) {
         upRead(mm.mmapSem);
-        return error;
+        return error != 0 ? error : -EINTR;
       }
+      // The fault may have found that somebody else was at the PTE: look again.
+      continue;
     }
     at += PAGE_SIZE;
     tried = false;

@@ -7,7 +7,6 @@
  * Why not MADV_FREE: it needs a reclaim that drops anonymous pages; there is none (DECISIONS).
  */
 import { EINTR, EINVAL, ENOMEM } from "../lib/errno";
-import { TASK_SIZE } from "../config";
 import { downReadKillable, upRead } from "../sched/rwsem";
 import { isNullFile } from "./address-space";
 import { POPULATE_READ, POPULATE_WRITE, populateRange } from "./gup";
@@ -29,7 +28,7 @@ export function doMadvise(mm: MmStruct, address: u64, lenBytes: u64, advice: u32
   const len = (lenBytes + 0xfff) & ~0xfff;
   if (lenBytes != 0 && len == 0) return -EINVAL;
   if (len == 0) return 0;
-  if (address > TASK_SIZE || len > TASK_SIZE - address) return -EINVAL;
+  if (address + len < address) return -EINVAL;
   if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) {
     return populateRange(mm, address, address + len, advice == MADV_POPULATE_READ ? POPULATE_READ : POPULATE_WRITE);
   }

@@ -250,13 +250,16 @@ export function doBrk(mm: MmStruct, address: u64): i64 {
     return <i64>old;
   }
   mm.brk = address;
+  const locked = (mm.flags & MMF_LOCK_FUTURE) != 0;
   mmapWriteUnlock(mm);
+  if (locked && newEnd > oldEnd) populateRange(mm, oldEnd, newEnd, POPULATE_AS_MAPPED);
   return <i64>address;
 }
 
 function growBreak(mm: MmStruct, start: u64, end: u64): bool {
   if (!isNullVma(findVmaIntersection(mm, start, end)) || mm.mapCount >= MAX_MAP_COUNT || !mayExpandVm(mm, end - start)) return false;
-  const flags = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_HEAP;
+  let flags = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_HEAP;
+  if ((mm.flags & MMF_LOCK_FUTURE) != 0) flags |= VM_LOCKED;
   const vma = vmaCreate(mm, start, end, flags, changetype<File>(0), <u32>(start >> PAGE_SHIFT));
   if (isNullVma(vma)) return false;
   vmaInsert(mm, vma);
