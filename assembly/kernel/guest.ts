@@ -98,7 +98,7 @@ function moveBytes(box: Mailbox, store: bool): i64 {
   const done = store
     ? storeBytes(box.arg0, box.buffer, <u32>lenBytes)
     : loadBytes(box.arg0, box.buffer, <u32>lenBytes);
-  return done == <u32>lenBytes ? done : -EFAULT;
+  return done == <u32>lenBytes ? <i64>done : -EFAULT;
 }
 
 function touch(box: Mailbox): i64 {

@@ -135,7 +135,6 @@ export function spawnProcess(entry: (task: Task) => void, pinnedCpu: i32): i32 {
     return -ENOMEM;
   }
   task.process = changetype<usize>(process);
-  changetype<MmStruct>(task.mm).owner = task.process;
   task.pinnedCpu = pinnedCpu;
   mailboxOf(task).nr = OP_NOP;
   const id = task.id;
@@ -193,7 +192,6 @@ function copyTask(parent: Task, child: Task, flags: u32): i32 {
   const process = processAlloc(child.id, parent.tgid);
   if (isNull(process)) return -ENOMEM;
   child.process = changetype<usize>(process);
-  if ((flags & CLONE_VM) == 0) changetype<MmStruct>(child.mm).owner = child.process;
   return 0;
 }
 
@@ -222,7 +220,8 @@ function leaveProcess(task: Task, status: u32): void {
   process.minFlt += task.minFlt;
   process.majFlt += task.majFlt;
   assert(process.nThreads != 0, "[proc-1] a thread leaves its process once");
-  if (process.exiting == 0 || process.status == 0) process.status = status;
+  // Linux: without exit_group or a signal the process's status is its leader's.
+  if (process.exiting == 0 && task.id == process.pid) process.status = status;
   if (--process.nThreads != 0) return;
   orphanChildren(process.pid);
   const parent = processById(process.parent);
@@ -267,11 +266,13 @@ function killThreads(process: Process, signal: u32, except: Task): void {
   }
 }
 
-/** A fatal signal for a whole process. */
+/** A fatal signal for a whole process. What ends a process first is its status. */
 export function killProcess(process: Process, signal: u32): void {
   kernelState().signals++;
-  process.exiting = 1;
-  process.status = signal;
+  if (process.exiting == 0) {
+    process.exiting = 1;
+    process.status = signal;
+  }
   killThreads(process, signal, changetype<Task>(0));
 }
 
@@ -340,7 +341,7 @@ function collect(child: Process, statusPtr: u64): i64 {
   processFree(child);
   if (statusPtr == 0) return pid;
   const at = changetype<usize>(box) + offsetof<Mailbox>("bytes");
-  return copyToUser(statusPtr, at, 4) == 0 ? pid : -EFAULT;
+  return copyToUser(statusPtr, at, 4) == 0 ? <i64>pid : -EFAULT;
 }
 
 /** [proc-1] */

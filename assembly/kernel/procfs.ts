@@ -24,6 +24,7 @@ import { LC_COUNT, lockClassName } from "../sched/lock-class";
 import { LOCK_READ, LOCK_WRITE, LockStat, lockStat } from "../sched/lockdep";
 import { downReadKillable, upRead } from "../sched/rwsem";
 import { Task, cpuAt, isNullTask, sched, taskAt } from "../sched/state";
+import { processById } from "./process";
 import { kernelState } from "./state";
 import { textBegin, textByte, textDec, textField, textHex, textString } from "./text";
 
@@ -138,6 +139,11 @@ function statOf(pid: u32, mm: MmStruct): void {
   let majFlt: u64 = 0;
   let runNs: u64 = 0;
   let threads: u64 = 0;
+  const process = processById(pid);
+  if (changetype<usize>(process) != 0) {
+    minFlt = process.minFlt;
+    majFlt = process.majFlt;
+  }
   for (let slot: u32 = 0; slot < s.nTasks; slot++) {
     const task = taskAt(slot);
     if (task.tgid != pid || task.mm == 0) continue;

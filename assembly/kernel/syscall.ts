@@ -28,6 +28,9 @@ import { doExit, doExitGroup, processOf, sysClone, sysKill, sysTgkill, sysWait4 
 import { SYSCALL_MAX, kernelState } from "./state";
 import { mailboxOf } from "./mailbox";
 
+/** Longest sleep, so that a clock and a sleep together fit a u64. */
+const MAX_SLEEP_S: u64 = 9_000_000_000;
+
 type SysCall = (a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64) => i64;
 
 function enter(nr: u32, f: SysCall): void {
@@ -71,7 +74,9 @@ function sysNanosleep(request: u64, remain: u64, a2: u64, a3: u64, a4: u64, a5: 
   const ns = load<i64>(scratch + 8);
   if (seconds < 0 || ns < 0 || ns >= 1_000_000_000) return -EINVAL;
   currentTask().state = TASK_INTERRUPTIBLE;
-  return scheduleTimeout(<u64>seconds * 1_000_000_000 + <u64>ns) == WAKE_SIGNAL ? -EINTR : 0;
+  // As Linux's KTIME_MAX: 292 years are for ever.
+  const total: u64 = <u64>seconds > MAX_SLEEP_S ? MAX_SLEEP_S * 1_000_000_000 : <u64>seconds * 1_000_000_000 + <u64>ns;
+  return scheduleTimeout(total) == WAKE_SIGNAL ? -EINTR : 0;
 }
 
 /** sched_setaffinity(2): a mask with one CPU binds the task; any other mask with a valid CPU frees it. */

@@ -64,8 +64,6 @@ export class MmStruct {
   cpus3: u32;
   listNext: u32;
   listPrev: u32;
-  /** Process that owns it (kernel room), for reports. */
-  owner: usize;
   hiwaterRss: u32;
 
   get mmapSem(): RwSemaphore {
