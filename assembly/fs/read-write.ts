@@ -35,19 +35,19 @@ export function genericFileRead(file: VfsFile, user: u64, count: u32, pos: u64):
   while (done < count) {
     const at = pos + done;
     if (at >= mapping.sizeBytes) break;
-    if (currentTask().fatalSignal != 0) return done != 0 ? done : -EINTR;
+    if (currentTask().fatalSignal != 0) return done != 0 ? <i64>done : -EINTR;
     const offset = <u32>at & (PAGE_SIZE - 1);
     let n = PAGE_SIZE - offset;
     if (n > count - done) n = count - done;
     if (<u64>n > mapping.sizeBytes - at) n = <u32>(mapping.sizeBytes - at);
     const page = readCachePage(file, <u32>(at >> PAGE_SHIFT), errno);
-    if (changetype<usize>(page) == 0) return done != 0 ? done : load<i32>(errno);
+    if (changetype<usize>(page) == 0) return done != 0 ? <i64>done : load<i32>(errno);
     chargeCost(C_COPY_USER_PAGE);
     const left = copyToUser(user + done, pageAddress(page) + offset, n);
     markPageAccessed(page);
     putPage(page);
     done += n - left;
-    if (left != 0) return done != 0 ? done : -EFAULT;
+    if (left != 0) return done != 0 ? <i64>done : -EFAULT;
   }
   // Never written to a disk, as with lazytime.
   file.host.atimeNs = currentTimeNs();
@@ -117,13 +117,13 @@ function writeLocked(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
   if (error != 0) return error;
   let done: u32 = 0;
   while (done < count) {
-    if (currentTask().fatalSignal != 0) return done != 0 ? done : -EINTR;
+    if (currentTask().fatalSignal != 0) return done != 0 ? <i64>done : -EINTR;
     const at = pos + done;
     let n = PAGE_SIZE - (<u32>at & (PAGE_SIZE - 1));
     if (n > count - done) n = count - done;
-    if (at + n > inode.sb.maxBytes) return done != 0 ? done : -EFBIG;
+    if (at + n > inode.sb.maxBytes) return done != 0 ? <i64>done : -EFBIG;
     const wrote = writeOnce(file, user + done, n, at);
-    if (wrote < 0) return done != 0 ? done : wrote;
+    if (wrote < 0) return done != 0 ? <i64>done : wrote;
     done += wrote;
     balanceDirtyPages(inode.mapping);
   }
