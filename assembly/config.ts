@@ -83,6 +83,8 @@ export class BootConfig {
   pagePoison: u32;
   /** Defects of the bacik-v3 regime that are on, bit n-1 for Dn (mm/bacik.ts). */
   bacikDefects: u32;
+  /** Filesystems that the host runs: entries of the SCRIPTED_FS table (memlayout.ts). */
+  scriptedFs: u32;
   /** Histograms for what guests measure (kernel/io-batch.ts). */
   recorders: u32;
 }

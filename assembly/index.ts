@@ -9,7 +9,7 @@
 export { configDefaults, minimumBytes, boot } from "./kernel/boot";
 export {
   blockImageBase, blockImageBytes, blockLogBase, blockLogCapacity, checkMachine, choiceLogMade, choiceLogPtr, choiceScriptPtr,
-  choiceScriptSet, configPtr, costCount, costName, costTablePtr, faultHistogram, faultLockName, guestExited, guestResume, guestTask,
+  choiceScriptSet, configPtr, costCount, costName, costTablePtr, faultHistogram, faultLockName, guestExited, guestResume, guestTask, hostAnswered, scriptedFsTable,
   histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField, lockWaitHistogram, lockdepClass, mkwriteName, nowNs,
   opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess, traceCapacity, traceCount, traceEnable, tracePtr, traceSeq,
   tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,

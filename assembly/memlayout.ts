@@ -10,6 +10,7 @@
  *     0x1c00  FS_STATE         fs room
  *     0x2000  KERNEL_STATE     kernel room: system-call table, statistics
  *     0x2800  BOOT_CONFIG      the host writes it before boot()
+ *     0x2a00  SCRIPTED_FS      names and opt-in of filesystems that the host runs; the host writes it before boot()
  *     0x2c00  COST_TABLE       256 costs in ns (u32), named in sched/cost.ts
  *     0x3000  PANIC_TEXT       what a failed law had to say (UTF-8, for the host)
  *     0x4000  STATIC_BASE      asc's static data (function objects, assert texts): asconfig's memoryBase
@@ -32,6 +33,7 @@ export const MM_STATE: usize = 0x1400;
 export const FS_STATE: usize = 0x1c00;
 export const KERNEL_STATE: usize = 0x2000;
 export const BOOT_CONFIG: usize = 0x2800;
+export const SCRIPTED_FS: usize = 0x2a00;
 export const COST_TABLE: usize = 0x2c00;
 export const PANIC_TEXT: usize = 0x3000;
 export const PANIC_TEXT_BYTES: u32 = 0x1000;

@@ -18,6 +18,18 @@ export { type Histogram, type Latency, latencyOf, mergeHistograms, percentile } 
 export { sha256 } from "./host/sha256.js";
 export { KernelPanic, type PanicContext } from "./host/panic.js";
 export { type PageTableStep, pteFlags, walkPageTable } from "./host/page-table.js";
+export {
+  type FsCall,
+  type FsFile,
+  type FsPage,
+  type FsStep,
+  type ScriptedFilesystem,
+  VM_FAULT_LOCKED,
+  VM_FAULT_NOPAGE,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+} from "./host/scripted-fs.js";
+export { pagestore } from "./fs/pagestore.js";
 export type { TraceEvent } from "./host/trace.js";
 export { compileKernel, type KernelSource } from "./host/wasm.js";
 export * from "./guest/index.js";

@@ -8,6 +8,7 @@
  */
 import { ENOMEM, isErr, ptrErr } from "../lib/errno";
 import { listInit } from "../lib/list";
+import { bootConfig } from "../config";
 import { kmemCacheInit } from "../lib/slab";
 import { bootAlloc } from "../memlayout";
 import { LC_S_VFS_RENAME } from "../sched/lock-class";
@@ -20,6 +21,7 @@ import { INODE_BYTES, Inode, S_IFDIR, ihold, inodeAlloc, inodeHashInit, iput, is
 import { MountParams, filesystemsInit, isNullType, rootDentryOf } from "./mount";
 import { NAMEI_BYTES } from "./namei";
 import { ramfsInit, ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
+import { scriptedInit } from "./scripted/scripted";
 import { SCRATCH_LONG_OBJECT_BYTES, SCRATCH_OBJECT_BYTES } from "./scratch";
 import { SuperBlock, sbPin, sbUnpin } from "./super";
 import { fsyncRange } from "./sync";
@@ -43,6 +45,7 @@ export function fsInit(): i32 {
   mutexInit(fs.namespaceMutex, LC_S_VFS_RENAME);
   listInit(fs.superList);
   if (fs.path == 0 || !dentryInit() || !inodeHashInit() || !filesystemsInit()) return -ENOMEM;
+  if (!scriptedInit(bootConfig().scriptedFs)) return -ENOMEM;
   const type = ramfsInit();
   if (isNullType(type)) return -ENOMEM;
   const params = changetype<MountParams>(fs.mountParams);

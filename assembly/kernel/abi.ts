@@ -9,7 +9,7 @@
 import { histField as field, histPercentile as percentile } from "../lib/histogram";
 import { slabState } from "../lib/slab";
 import { traceCount as count, traceState } from "../lib/trace";
-import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT } from "../memlayout";
+import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
 import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
 import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
 import { blockLogBase as logBase, blockLogCapacity as logCapacity } from "../block/write-log";
@@ -18,7 +18,7 @@ import { mkwriteName as regimeOfMkwrite } from "../mm/mkwrite";
 import { MmStruct } from "../mm/mm-struct";
 import { mmState } from "../mm/state";
 import { choiceState } from "../sched/choice";
-import { dispatch } from "../sched/core";
+import { dispatch, hostAnswered as answered } from "../sched/core";
 import { COST_COUNT, costName as nameOfCost } from "../sched/cost";
 import { LC_COUNT, lockClassName as className } from "../sched/lock-class";
 import { LockStat, lockStat, lockdepState } from "../sched/lockdep";
@@ -88,6 +88,16 @@ export function currentTaskPtr(): u32 {
 
 export function guestResume(task: u32): void {
   resume(changetype<Task>(<usize>task));
+}
+
+/** The host has carried out, or answered, what a task inside the kernel waits for. */
+export function hostAnswered(task: u32): void {
+  answered(changetype<Task>(<usize>task));
+}
+
+/** Where the host writes the names of filesystems in TypeScript, before boot. */
+export function scriptedFsTable(): u32 {
+  return <u32>SCRIPTED_FS;
 }
 
 /** The host has dropped the guest of a zombie: its slot is free again. */

@@ -7,7 +7,7 @@
  * Why not a generated header: the compiler knows offsets; asking it needs no build step.
  */
 import { BootConfig } from "../config";
-import { TASK_OP_OFFSET, Task } from "../sched/state";
+import { TASK_HOST_CALL_OFFSET, TASK_OP_OFFSET, Task } from "../sched/state";
 
 export function configFieldName(i: u32): string {
   switch (i) {
@@ -33,7 +33,8 @@ export function configFieldName(i: u32): string {
     case 19: return "pagePoison";
     case 20: return "skewNs";
     case 21: return "bacikDefects";
-    case 22: return "recorders";
+    case 22: return "scriptedFs";
+    case 23: return "recorders";
     default: return "";
   }
 }
@@ -62,6 +63,7 @@ export function configFieldOffset(i: u32): u32 {
     case 19: return offsetof<BootConfig>("pagePoison");
     case 20: return offsetof<BootConfig>("skewNs");
     case 21: return offsetof<BootConfig>("bacikDefects");
+    case 22: return offsetof<BootConfig>("scriptedFs");
     default: return offsetof<BootConfig>("recorders");
   }
 }
@@ -78,6 +80,7 @@ export function taskFieldName(i: u32): string {
     case 7: return "minFlt";
     case 8: return "majFlt";
     case 9: return "fatalSignal";
+    case 10: return "hostCall";
     default: return "";
   }
 }
@@ -93,6 +96,7 @@ export function taskFieldOffset(i: u32): u32 {
     case 6: return TASK_OP_OFFSET;
     case 7: return offsetof<Task>("minFlt");
     case 8: return offsetof<Task>("majFlt");
-    default: return offsetof<Task>("fatalSignal");
+    case 9: return offsetof<Task>("fatalSignal");
+    default: return TASK_HOST_CALL_OFFSET;
   }
 }

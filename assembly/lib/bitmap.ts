@@ -1,7 +1,7 @@
 /*
  * Bitmaps: bits in 32-bit words at an address.
  *
- * Interface: bitmapSet, bitmapClear, bitmapTest, bitmapFindFirst, bitmapFindNext, bitmapWeight.
+ * Interface: bitmapSet, bitmapClear, bitmapTest, bitmapFindFirst, bitmapFindNext, bitmapFindNextZero, bitmapWeight.
  * Invariants: [bm-1] bit i is bit i % 32 of word i / 32; searches return nBits when nothing is found.
  * Locks: the owner's.
  * Why not bytes: a CPU mask is asked for its next member, which is one ctz per word.
@@ -29,6 +29,20 @@ export function bitmapFindNext(map: usize, nBits: u32, from: u32): u32 {
   while (word == 0) {
     if (++index >= words) return nBits;
     word = load<u32>(map + (index << 2));
+  }
+  const bit = (index << 5) + ctz(word);
+  return bit < nBits ? bit : nBits;
+}
+
+/** The lowest clear bit at or above `from`, or nBits. */
+export function bitmapFindNextZero(map: usize, nBits: u32, from: u32): u32 {
+  if (from >= nBits) return nBits;
+  const words = (nBits + 31) >> 5;
+  let index = from >> 5;
+  let word = ~load<u32>(map + (index << 2)) & (u32.MAX_VALUE << (from & 31));
+  while (word == 0) {
+    if (++index >= words) return nBits;
+    word = ~load<u32>(map + (index << 2));
   }
   const bit = (index << 5) + ctz(word);
   return bit < nBits ? bit : nBits;

@@ -27,7 +27,7 @@ import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost"
 import { cpuTreeFirst, cpuTreeFirstKey, cpuTreeKey, cpuTreeSet } from "./cpu-tree";
 import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
 import {
-  Cpu, SWITCH_BLOCK, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
+  Cpu, SWITCH_BLOCK, SWITCH_HOST, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
   TASK_RUNNABLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TIME_NEVER, Task, cpuAt, isNullTask, sched,
 } from "./state";
 import { runTask, switchOut } from "./switch";
@@ -37,6 +37,8 @@ export const RUN_TIME: u32 = 0;
 export const RUN_IDLE: u32 = 1;
 export const RUN_GUEST: u32 = 2;
 export const RUN_STOP: u32 = 3;
+/** sched().guestTask waits inside the kernel for the host (SWITCH_HOST). */
+export const RUN_HOST: u32 = 4;
 
 function taskOfRunLink(link: usize): Task {
   return changetype<Task>(link - offsetof<Task>("runNext"));
@@ -254,6 +256,10 @@ function afterReturn(s: SchedState, cpu: Cpu, task: Task): void {
 }
 
 function afterSwitch(s: SchedState, cpu: Cpu, task: Task): void {
+  if (s.switchReason == SWITCH_HOST) {
+    s.guestTask = task;
+    return;
+  }
   if (s.switchReason == SWITCH_BLOCK) {
     task.onCpu = 0;
     cpu.current = changetype<Task>(0);
@@ -278,9 +284,11 @@ function afterSwitch(s: SchedState, cpu: Cpu, task: Task): void {
 function runEvent(s: SchedState): void {
   const event = eventPop();
   const cpu = cpuAt(0);
+  // The handler may free the object that the event is part of.
+  const timeNs = event.timeNs;
   s.cpu = cpu;
-  s.clockNs = event.timeNs;
-  if (event.timeNs > s.machineNs) s.machineNs = event.timeNs;
+  s.clockNs = timeNs;
+  if (timeNs > s.machineNs) s.machineNs = timeNs;
   s.horizonNs = TIME_NEVER;
   s.skewHorizonNs = TIME_NEVER;
   s.dueNs = TIME_NEVER;
@@ -291,7 +299,7 @@ function runEvent(s: SchedState): void {
   s.inHandler = 0;
   assert(s.preemptCount == 0, "[lk-2] an event handler returned holding a spinlock");
   // On an idle CPU the interrupt takes nobody's time.
-  if (!bitmapTest(s.idleMask, 0)) cpu.pendingNs += s.clockNs - event.timeNs;
+  if (!bitmapTest(s.idleMask, 0)) cpu.pendingNs += s.clockNs - timeNs;
 }
 
 function timeReached(s: SchedState): u32 {
@@ -306,12 +314,34 @@ function runStopped(s: SchedState): void {
   runCpu(s, id);
 }
 
+/** guestTask is set: by a task that is done with its operation, or by one that waits inside the kernel. */
+function hostReason(s: SchedState): u32 {
+  return s.guestTask.state == TASK_RUNNABLE ? RUN_HOST : RUN_GUEST;
+}
+
+/** Suspends the current task, on its CPU and in no simulated time, until the host has called hostAnswered. */
+export function waitForHost(): void {
+  const s = sched();
+  if (s.stackMode == 0) {
+    assert(s.inHandler == 0, "[core-2] an event handler waits for the host");
+    assert(s.preemptCount == 0, "[lk-2] a task waits for the host under a spinlock");
+  }
+  switchOut(SWITCH_HOST);
+}
+
+/** The host has done what the task waited for. */
+export function hostAnswered(task: Task): void {
+  const s = sched();
+  assert(changetype<usize>(s.guestTask) == changetype<usize>(task) && task.state == TASK_RUNNABLE, "the task waits for the host");
+  s.guestTask = changetype<Task>(0);
+}
+
 /** Runs the machine until untilNs, until nothing can run, or until a task needs the host. */
 export function dispatch(untilNs: u64): u32 {
   const s = sched();
   s.untilNs = untilNs;
   s.stopFlag = 0;
-  if (!isNullTask(s.guestTask)) return RUN_GUEST;
+  if (!isNullTask(s.guestTask)) return hostReason(s);
   while (true) {
     const eventNs = eventNextNs();
     let id = cpuTreeFirst();
@@ -328,7 +358,7 @@ export function dispatch(untilNs: u64): u32 {
       if (s.choicePolicy != 0) id = chooseCpu(s, id);
       runCpu(s, id);
     }
-    if (!isNullTask(s.guestTask)) return RUN_GUEST;
+    if (!isNullTask(s.guestTask)) return hostReason(s);
     if (s.stopFlag != 0) return RUN_STOP;
   }
 }

@@ -25,6 +25,8 @@ export const TASK_ZOMBIE: u32 = 6;
 export const SWITCH_NONE: u32 = 0;
 export const SWITCH_YIELD: u32 = 1;
 export const SWITCH_BLOCK: u32 = 2;
+/** The host has to do something for the task, in no simulated time. */
+export const SWITCH_HOST: u32 = 4;
 /** Run's time limit alone: the task goes on next time as if nothing had happened. */
 export const SWITCH_STOP: u32 = 3;
 
@@ -45,6 +47,8 @@ export const TASK_HELD_OFFSET: u32 = 384;
 export const TASK_VMF_OFFSET: u32 = 640;
 export const TASK_OP_OFFSET: u32 = 768;
 export const TASK_GATHER_OFFSET: u32 = 896;
+/** 64 bytes: the call of a filesystem that the host runs (fs/scripted/call.ts). */
+export const TASK_HOST_CALL_OFFSET: u32 = 1024;
 
 @unmanaged
 export class SchedState {
@@ -249,6 +253,9 @@ export class Task {
   }
   get op(): usize {
     return changetype<usize>(this) + TASK_OP_OFFSET;
+  }
+  get hostCall(): usize {
+    return changetype<usize>(this) + TASK_HOST_CALL_OFFSET;
   }
 }
 

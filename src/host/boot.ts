@@ -8,6 +8,7 @@
  */
 import { ConfigError, type KernelNumbers, type MachineConfig, kernelNumbers } from "./config.js";
 import { configLayout, nameTable } from "./layout.js";
+import { writeScriptedTable } from "./scripted-fs.js";
 import { type KernelExports, instantiateKernel } from "./wasm.js";
 
 const WASM_PAGE = 65536;
@@ -70,6 +71,11 @@ function configure(
   };
   for (const [field, value] of numbers.fields) view.setUint32(at(field), value, true);
   view.setBigUint64(at("seed"), BigInt(numbers.seed), true);
+  try {
+    writeScriptedTable(view, kernel.scriptedFsTable(), config.filesystems ?? []);
+  } catch (error) {
+    throw error instanceof RangeError ? new ConfigError(error.message) : error;
+  }
   setCosts(kernel, memory, config.costs ?? {});
 }
 

@@ -2,6 +2,8 @@
  * What a user decides about a machine, and how that becomes the kernel's boot configuration.
  */
 
+import type { ScriptedFilesystem } from "./scripted-fs.js";
+
 export interface MachineConfig {
   /** Emulated CPUs, 1 to 128. Default 1. */
   cpus?: number;
@@ -32,6 +34,8 @@ export interface MachineConfig {
   mkwrite?: MkwriteRegime;
   /** Defects of bacik-v3 that are on: bit n-1 for Dn. Default D2 to D6, as posted. */
   bacikDefects?: number;
+  /** Filesystems written in TypeScript, four at most: mount finds them by name. */
+  filesystems?: readonly ScriptedFilesystem[];
   /** Disk size in 4 KiB blocks; 0: no disk. Default 0. */
   diskBlocks?: number;
   /** Time slice, ns. Default 3 ms. */
@@ -116,6 +120,7 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   fields.set("choicePolicy", { default: 0, random: 1, script: 2 }[config.choices ?? "default"]);
   const regime = FAULT_LOCK_REGIMES.indexOf(config.faultLock ?? "linux-4.19");
   if (regime < 0) throw new ConfigError(`faultLock is ${config.faultLock}; it must be one of ${FAULT_LOCK_REGIMES.join(", ")}`);
+  fields.set("scriptedFs", config.filesystems?.length ?? 0);
   fields.set("faultLock", regime);
   const mkwrite = MKWRITE_REGIMES.indexOf(config.mkwrite ?? "generic_page_mkwrite");
   if (mkwrite < 0) throw new ConfigError(`mkwrite is ${config.mkwrite}; it must be one of ${MKWRITE_REGIMES.join(", ")}`);

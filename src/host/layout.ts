@@ -19,6 +19,8 @@ export interface TaskLayout {
   minFlt: number;
   majFlt: number;
   fatalSignal: number;
+  /** The call of a filesystem in TypeScript, inside the task. */
+  hostCall: number;
 }
 
 /** Mailbox fields, bytes from its start (assembly/kernel/mailbox.ts). */
@@ -58,6 +60,7 @@ export function taskLayout(kernel: KernelExports, memory: WebAssembly.Memory): T
     minFlt: at("minFlt"),
     majFlt: at("majFlt"),
     fatalSignal: at("fatalSignal"),
+    hostCall: at("hostCall"),
   };
 }
 

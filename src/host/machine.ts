@@ -19,6 +19,7 @@ import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } fro
 import { Guest, type GuestContext, type GuestFn, type GuestState, type Op, type OpResult, randomFrom } from "./guests.js";
 import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
 import { type PageTableStep, walkPageTable } from "./page-table.js";
+import { HostCalls, type SavedCall } from "./scripted-fs.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
 import { sha256 } from "./sha256.js";
 import { type TraceEvent, decodeTrace } from "./trace.js";
@@ -27,6 +28,8 @@ import { KernelAbort, type KernelExports, type KernelSource, compileKernel, read
 const RUN_TIME = 0;
 const RUN_IDLE = 1;
 const RUN_GUEST = 2;
+/** A task waits inside the kernel for the host. */
+const RUN_HOST = 4;
 /** Any limit from 9.2e18 ns on is none to the kernel. */
 const FOR_EVER_NS = 9.3e18;
 /** Under this base the kernel takes an address in the task's operation buffer for a user pointer. */
@@ -68,6 +71,8 @@ export type FaultLatency = Latency;
 export interface Snapshot {
   memory: Uint8Array;
   guests: GuestState[];
+  /** Calls of filesystems in TypeScript that were under way. */
+  calls: SavedCall[];
   /** What the machine was made from. */
   config: string;
 }
@@ -119,6 +124,7 @@ export class Machine {
   private readonly tracepoints: string[];
   private readonly lockClasses: string[];
   private readonly statNames: string[];
+  private readonly hostCalls: HostCalls;
   private dead: KernelPanic | undefined;
   private running = false;
   /** What the machine is made from, as text. */
@@ -139,6 +145,7 @@ export class Machine {
     this.u32 = new Uint32Array(memory.buffer);
     this.u8 = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
+    this.hostCalls = new HostCalls(config.filesystems ?? [], this.view, kernel);
     this.task = taskLayout(kernel, memory);
     this.tracepoints = nameTable(memory, kernel.tracepointName);
     this.statNames = nameTable(memory, kernel.statName);
@@ -205,9 +212,25 @@ export class Machine {
   private runUntil(limitNs: number, stopWhen: (() => boolean) | undefined): RunReason {
     for (;;) {
       const reason = this.guard(() => this.kernel.run(limitNs));
+      if (reason === RUN_HOST) {
+        this.serveCall(this.kernel.guestTask());
+        continue;
+      }
       if (reason !== RUN_GUEST) return reason === RUN_IDLE ? "idle" : reason === RUN_TIME ? "time" : "stop";
       this.serve(this.kernel.guestTask());
       if (stopWhen?.() === true) return "stop";
+    }
+  }
+
+  /** A task inside the kernel calls a filesystem in TypeScript. */
+  private serveCall(task: number): void {
+    try {
+      this.guard(() => {
+        this.hostCalls.serve(this.field(task, this.task.id), task, task + this.task.hostCall);
+      });
+    } catch (error) {
+      if (error instanceof KernelPanic) throw error;
+      throw new GuestFailure(this.field(task, this.task.id), error);
     }
   }
 
@@ -453,7 +476,7 @@ export class Machine {
   /** The state of the machine and of its guests. */
   snapshot(): Snapshot {
     const guests = [...this.guests.values()].map((guest) => guest.state());
-    return { memory: this.u8.slice(0, this.kernel.usedBytes()), guests, config: this.configText };
+    return { memory: this.u8.slice(0, this.kernel.usedBytes()), guests, calls: this.hostCalls.save(), config: this.configText };
   }
 
   /** Puts a snapshot back, of this machine or of another with the same kernel and configuration. Throws for one of another kind. */
@@ -467,6 +490,7 @@ export class Machine {
     this.dead = undefined;
     this.guests.clear();
     for (const state of snapshot.guests) this.guests.set(state.tid, Guest.restored(state));
+    this.hostCalls.restore(snapshot.calls);
   }
 
   /** SHA-256 over all memory in use, hex: equal runs have equal hashes, in Node and in browsers, stopped on the way or not. */

@@ -21,6 +21,8 @@ export interface KernelExports {
   guestTask: () => number;
   currentTaskPtr: () => number;
   guestResume: (task: number) => void;
+  hostAnswered: (task: number) => void;
+  scriptedFsTable: () => number;
   guestExited: (task: number) => void;
   opBuffer: (task: number) => number;
   nowNs: () => number;
