@@ -112,7 +112,8 @@ export function callPageMkwrite(vmf: VmFault, page: Page, extraFlags: u32): u32 
 /** vmf.page may become writable? Under the regime in force, if the file's filesystem takes part. */
 export function doPageMkwrite(vmf: VmFault): u32 {
   const page = vmf.page;
-  mmState().mkwriteFaults++;
+  // A fault that comes back after an unlocked attempt has asked once already.
+  if (vmf.mkwriteRuns == 0) mmState().mkwriteFaults++;
   if (vmf.file.vmOps.mkwriteHelper != 0) {
     const regime = mmState().mkwrite;
     if (regime == MKWRITE_BACIK_V3) return bacikPageMkwrite(vmf, page);

@@ -83,10 +83,10 @@ async function buildHarness(): Promise<void> {
 }
 
 async function buildJs(): Promise<void> {
-  await part("js", ["src", "tsconfig.json"], ["dist/index.js", "dist/node.js", "dist/cli/main.js"], async () => {
+  await part("js", ["src", "tsconfig.json"], ["dist/index.js", "dist/node.js", "dist/worker.js", "dist/cli/main.js"], async () => {
     await esbuild.build({
       absWorkingDir: root,
-      entryPoints: { index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
+      entryPoints: { index: "src/index.ts", node: "src/node.ts", worker: "src/sim/worker.ts", "cli/main": "src/cli/main.ts" },
       outdir: "build/dist",
       bundle: true,
       splitting: true,

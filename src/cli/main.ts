@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { ConfigError } from "../host/config.js";
 import { RunError, VERSION } from "../sim/run.js";
+import { registerCompare } from "./commands/compare.js";
 import { registerCalibrate, registerCosts } from "./commands/calibrate.js";
 import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
@@ -16,6 +17,7 @@ import { UsageError } from "./errors.js";
 
 const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerRun,
+  registerCompare,
   registerWorkloads,
   registerReplay,
   registerInspect,

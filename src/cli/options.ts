@@ -56,7 +56,7 @@ export function describeRun(command: Command): Command {
 }
 
 /** Runs a reader of text; what it cannot read is a usage error. */
-function usage<T>(read: () => T): T {
+export function usage<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {

@@ -99,6 +99,17 @@ function setOf(t: RunText): string[] {
   return set;
 }
 
+/** The variants of a workload that agree with what is set. One empty list for a workload without variants. */
+export function casesOf(workload: string, set: readonly string[]): readonly (readonly string[])[] {
+  const cases = workloadByName(workload)?.cases;
+  if (!cases) return [[]];
+  const keyOf = (entry: string): string => entry.slice(0, entry.indexOf("="));
+  const agree = (variant: readonly string[]): boolean =>
+    set.every((entry) => variant.includes(entry) || !variant.some((other) => keyOf(other) === keyOf(entry)));
+  const kept = cases.filter(agree);
+  return kept.length > 0 ? kept : [[]];
+}
+
 /** The sweep that a text stands for. Throws ParseError with its field. */
 export function sweepOfText(t: RunText): SweepDescription {
   field("workload", () => checkWorkload(t.workload));

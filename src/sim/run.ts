@@ -128,8 +128,9 @@ export class Run {
       set,
       config,
       lenBytes,
-      warmupNs: description.warmupNs ?? (workload.ends === true ? 0 : DEFAULT_WARMUP_NS),
-      durationNs: description.durationNs ?? (workload.ends === true ? LONGEST_NS : DEFAULT_DURATION_NS),
+      // A workload that ends is measured whole: there is no part of it to leave out or to cut off.
+      warmupNs: workload.ends === true ? 0 : (description.warmupNs ?? DEFAULT_WARMUP_NS),
+      durationNs: workload.ends === true ? LONGEST_NS : (description.durationNs ?? DEFAULT_DURATION_NS),
     };
     this.machine = Machine.createSync(kernel.module, config);
     this.machine.command = commandOf(this.description);

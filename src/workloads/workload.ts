@@ -76,6 +76,8 @@ export interface Workload {
   lenBytes?: number;
   /** What --set can change. */
   options?: readonly WorkloadOption[];
+  /** Variants that a comparison runs side by side, "key=value" each, unless --set picks one. */
+  cases?: readonly (readonly string[])[];
   recorded?: readonly Recorded[];
   /** Once, in a process of its own, before anything else: files that all tasks share. */
   setup?(context: RunContext): Call<unknown>;

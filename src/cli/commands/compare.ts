@@ -1,0 +1,185 @@
+/**
+ * `faultline compare <workload|job.fio>`: one workload under several regimes, on several filesystems, side by side.
+ *
+ * Interface: registerCompare.
+ * Invariants: [cli-cmp] exit 1 when a helper was asked for and never used, or when a baseline check finds a regression.
+ * Locks: none.
+ * Why not `run` with lists: run says what a machine does; compare says what differs, and whether the seeds can tell.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import pc from "picocolors";
+import type { MachineConfig } from "../../host/config.js";
+import { loadKernel } from "../../node.js";
+import { baselineText, compareCsv, compareHistograms, compareTable } from "../../report/compare-text.js";
+import { compareHtml, compareSvg } from "../../report/compare-document.js";
+import { chromeTraces } from "../../report/compare-trace.js";
+import { ftraceText, lockStatTable } from "../../report/index.js";
+import { verdict } from "../../report/verdict.js";
+import { DEFAULT_THRESHOLD_PERCENT, baselineProblem, compareWithBaseline } from "../../sim/baseline.js";
+import { COMPARE_SCHEMA, type CompareDescription, type CompareResult, compareJobs, compareResult } from "../../sim/compare.js";
+import { MODES, RUN_TEXT_DEFAULTS, casesOf, sweepOfText } from "../../sim/describe.js";
+import { FILESYSTEM_NAMES, filesystemByName } from "../../sim/filesystems.js";
+import type { PointOutcome } from "../../sim/outcome.js";
+import { parseDuration, parseWhole } from "../../sim/parse.js";
+import { pathProblem } from "../../sim/path.js";
+import { runJobs } from "../../sim/pool.js";
+import { parseRegimes, regimeName, regimeOf } from "../../sim/regimes.js";
+import type { KernelImage } from "../../sim/run.js";
+import { readCostFile } from "../cost-file.js";
+import { UsageError } from "../errors.js";
+import { type RunOptions, collected, costNames, usage } from "../options.js";
+import { columns, emit, progressBar } from "../output.js";
+
+const FORMATS = ["table", "json", "csv", "chrome", "trace", "lock_stat", "hist"] as const;
+const DEFAULT_REGIMES = "linux-4.19+generic_page_mkwrite,linux-4.19+generic_page_mkwrite_nommapsem";
+const DEFAULT_STAGGER = "10us";
+
+interface CompareOptions extends Omit<RunOptions, "faultLock" | "mkwrite"> {
+  regime: string;
+  stagger: string;
+  threads?: string;
+  svg?: string;
+  html?: string;
+  saveBaseline?: string;
+  baseline?: string;
+  threshold: string;
+}
+
+export function registerCompare(cli: Command): void {
+  const d = RUN_TEXT_DEFAULTS;
+  cli
+    .command("compare <workload>")
+    .description("run a workload under several regimes and show them side by side; exit 1 on a path not taken or a regression")
+    .option("--regime <list>", "regimes, fault lock + mkwrite each, commas between; * for all", DEFAULT_REGIMES)
+    .option("--fs <list>", `filesystems: ${FILESYSTEM_NAMES.join(", ")}`, d.fs)
+    .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-32", d.tasks)
+    .option("--seeds <n>", "number of seeds, one run each", "5")
+    .option("--seed <n>", "first seed", d.seed)
+    .option("--mode <mode>", MODES.join(" or "), d.mode)
+    .option("--set <key=value>", "an option of the workload (see: faultline workloads); may be given again", collected)
+    .option("--cpus <n>", "emulated CPUs (default: one for each task and actor)")
+    .option("--sockets <n>", "sockets the CPUs are spread over (default: 4 from four CPUs on)")
+    .option("--memory <size>", "guest memory", d.memory)
+    .option("--length <size>", "bytes each task maps")
+    .option("--duration <time>", "simulated time measured", d.duration)
+    .option("--warmup <time>", "simulated time before it", d.warmup)
+    .option("--stagger <time>", "tasks begin their loops up to this much apart, by the seed", DEFAULT_STAGGER)
+    .option("--costs <file>", "cost table overrides, JSON (see: faultline costs)")
+    .option("--checked", "use the kernel build with every costly check")
+    .option("--threads <n>", "worker threads of this computer (default: one a core)")
+    .option("--format <format>", FORMATS.join(", "), "table")
+    .option("-o, --output <file>", "write that there")
+    .option("--svg <file>", "write the scaling chart")
+    .option("--html <file>", "write a page with tables and charts that needs nothing but itself")
+    .option("--save-baseline <file>", "write the comparison as JSON, to be compared with later")
+    .option("--baseline <file>", "compare with a saved one; exit 1 on a regression")
+    .option("--threshold <percent>", "a change of a median up to this is no regression", String(DEFAULT_THRESHOLD_PERCENT))
+    .action((workload: string, options: CompareOptions, command: Command) => compareCommand(workload, options, command));
+}
+
+/** The command line as it was given, for the report. */
+function commandLine(command: Command): string {
+  const words = command.parent?.parent ? [] : process.argv.slice(2);
+  return ["faultline", ...words].map((word) => (/^[\w.,:/=+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" ");
+}
+
+function describe(workload: string, o: CompareOptions, kernel: KernelImage, command: Command): CompareDescription {
+  return usage(() => {
+    const sweep = sweepOfText({ ...o, workload, fs: "ramfs", faultLock: "linux-4.19", mkwrite: "generic_page_mkwrite" });
+    const { tasks, seeds, mode, warmupNs, durationNs, lenBytes } = sweep;
+    // The regime is each point's own.
+    const config: MachineConfig = { ...sweep.config };
+    delete config.faultLock;
+    delete config.mkwrite;
+    if (o.costs !== undefined) config.costs = readCostFile(o.costs, costNames(kernel));
+    const set = sweep.set ?? [];
+    return {
+      workload,
+      regimes: parseRegimes(o.regime),
+      filesystems: [...new Set(o.fs.split(",").map((name) => filesystemByName(name.trim()).name))],
+      cases: casesOf(workload, set),
+      tasks,
+      seeds,
+      mode,
+      set,
+      ...(warmupNs === undefined ? {} : { warmupNs }),
+      ...(durationNs === undefined ? {} : { durationNs }),
+      ...(lenBytes === undefined ? {} : { lenBytes }),
+      staggerNs: parseDuration(o.stagger),
+      config,
+      command: commandLine(command),
+    };
+  });
+}
+
+async function compareCommand(workload: string, options: CompareOptions, command: Command): Promise<void> {
+  const format = FORMATS.find((f) => f === options.format);
+  if (!format) throw new UsageError(`format "${options.format}": expected one of ${FORMATS.join(", ")}`);
+  const threshold = Number(options.threshold);
+  if (!(threshold >= 0)) throw new UsageError(`threshold "${options.threshold}": expected per cent, 0 or more`);
+  const threads = options.threads;
+  const pool = threads === undefined ? {} : { threads: usage(() => parseWhole(threads, "threads", 1, 256)) };
+  const baseline = options.baseline === undefined ? undefined : readCompare(options.baseline);
+  const kernel = await loadKernel(options.checked === true);
+  const description = describe(workload, options, kernel, command);
+  const jobs = compareJobs(description, format === "chrome" || format === "trace");
+  const bar = progressBar(jobs.length);
+  const outcomes = await runJobs(kernel, jobs, { ...pool, progress: bar.update }).finally(bar.stop);
+  const result = compareResult(description, outcomes);
+  emit(formatted(format, result, outcomes), options.output);
+  if (options.svg !== undefined) writeFileSync(options.svg, compareSvg(result));
+  if (options.html !== undefined) writeFileSync(options.html, compareHtml(result));
+  if (options.saveBaseline !== undefined) writeFileSync(options.saveBaseline, `${JSON.stringify(result)}\n`);
+  if (baseline) checkBaseline(baseline, result, threshold, options.baseline ?? "");
+  checkPaths(outcomes);
+}
+
+function formatted(format: (typeof FORMATS)[number], result: CompareResult, outcomes: readonly PointOutcome[]): string {
+  const title = ({ result: r }: PointOutcome): string =>
+    [r.fs, ...r.set, `${r.tasks} tasks`, regimeName(regimeOf(r.config)), `seed ${r.seed}`].join(", ");
+  switch (format) {
+    case "json":
+      return JSON.stringify(result, undefined, 2);
+    case "csv":
+      return compareCsv(result);
+    case "hist":
+      return compareHistograms(result);
+    case "chrome":
+      return JSON.stringify(chromeTraces(outcomes.flatMap((o) => (o.trace ? [{ name: title(o), events: o.trace }] : []))));
+    case "trace":
+      return outcomes.flatMap((o) => (o.trace ? [`# ${title(o)}\n${ftraceText(o.trace)}`] : [])).join("\n\n");
+    case "lock_stat":
+      return outcomes.map((o) => `# ${title(o)}\n${lockStatTable(o.result, columns())}`).join("\n\n");
+    default:
+      return [compareTable(result, columns()), verdict(result).join("\n")].filter((text) => text !== "").join("\n\n");
+  }
+}
+
+function checkPaths(outcomes: readonly PointOutcome[]): void {
+  const problems = outcomes.flatMap((o) => pathProblem(o.result) ?? []);
+  if (problems.length === 0) return;
+  for (const problem of problems) process.stderr.write(`${pc.red("faultline:")} ${problem}\n`);
+  process.exitCode = 1;
+}
+
+function checkBaseline(before: CompareResult, after: CompareResult, threshold: number, file: string): void {
+  const problem = baselineProblem(before, after);
+  if (problem !== undefined) throw new UsageError(`${file} is of another comparison: ${problem}`);
+  const report = compareWithBaseline(before, after, threshold);
+  process.stderr.write(`${baselineText(after, report, threshold)}\n`);
+  if (report.regressions.length > 0) process.exitCode = 1;
+}
+
+function readCompare(file: string): CompareResult {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new UsageError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const schema = (parsed as { schema?: unknown } | null)?.schema;
+  if (schema !== COMPARE_SCHEMA)
+    {throw new UsageError(`${file}: expected a comparison of schema ${COMPARE_SCHEMA}, found ${String(schema)}`);}
+  return parsed as CompareResult;
+}

@@ -1,0 +1,29 @@
+/**
+ * Proof that a regime's path was taken: a run in which the helper was asked for and never used is no measurement of it.
+ *
+ * Interface: PathTaken, pathTaken, pathProblem.
+ * Invariants: [path-1] "taken" is said from counters of the measured time, never from the configuration.
+ * Locks: none.
+ * Why not an assert in the kernel: a machine may rightly have no shared writable mapping; a comparison may not.
+ */
+import type { RunResult } from "./result.js";
+import { regimeName, regimeOf, usesHelper } from "./regimes.js";
+
+/** not asked: page_mkwrite runs under the lock. no page_mkwrite: nothing asked the filesystem, so there was no path to take. */
+export type PathTaken = "taken" | "not taken" | "not asked" | "no page_mkwrite";
+
+export function pathTaken(result: RunResult): PathTaken {
+  const count = (name: string): number => result.simulated.counters[name] ?? 0;
+  if (count("mkwrite_faults") === 0) return "no page_mkwrite";
+  if (!usesHelper(regimeOf(result.config))) return "not asked";
+  return count("mkwrite_unlocked_attempts") + count("mkwrite_prepared") > 0 ? "taken" : "not taken";
+}
+
+/** Why the run says nothing of its regime, or undefined. */
+export function pathProblem(result: RunResult): string | undefined {
+  if (pathTaken(result) !== "not taken") return undefined;
+  const runs = result.simulated.counters.mkwrite_runs ?? 0;
+  const where = `${result.workload} on ${result.fs}, ${result.tasks} tasks, seed ${result.seed}`;
+  const asked = regimeName(regimeOf(result.config));
+  return `path not taken: ${asked} was asked for, page_mkwrite ran ${runs} times, none without the lock (${where})`;
+}
