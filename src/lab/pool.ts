@@ -4,6 +4,7 @@
  * Interface: WorkerPool, Cancelled, poolSize.
  * Invariants: [pool-1] results come in the order of the runs, whichever worker was first.
  *             [pool-2] after cancel or an error no worker is still busy: a busy one is ended, the next call makes new ones.
+ *             [pool-3] nobody hears of a run after run() has come back.
  * Locks: none.
  * Why not one worker: a machine uses one core of this computer, and most have more.
  */
@@ -68,6 +69,7 @@ export class WorkerPool {
   async run(runs: readonly RunDescription[], events: PoolEvents): Promise<RunResult[]> {
     const results: RunResult[] = [];
     let next = 0;
+    let live = true;
     const stopped = new Promise<never>((_, reject) => (this.abort = reject));
     const work = async (member: Member): Promise<void> => {
       // A worker that cannot start, or dies outside a call, says so only here.
@@ -75,9 +77,13 @@ export class WorkerPool {
       for (let i = next++; i < runs.length; i = next++) {
         const description = runs[i];
         if (!description) return;
-        const onPhase = Comlink.proxy((phase: RunPhase, share: number) => events.phase(i, phase, share));
+        // Its own channel: a phase may arrive after the result, and after a cancel.
+        const onPhase = Comlink.proxy((phase: RunPhase, share: number) => {
+          if (live && results[i] === undefined) events.phase(i, phase, share);
+        });
         member.busy = true;
         const result = await member.api.runPoint(this.kernel, description, onPhase).finally(() => (member.busy = false));
+        if (!live) return;
         results[i] = result;
         events.result(i, result);
       }
@@ -90,6 +96,7 @@ export class WorkerPool {
       this.reset();
       throw error;
     } finally {
+      live = false;
       this.abort = undefined;
     }
     return results;

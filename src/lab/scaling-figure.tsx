@@ -29,6 +29,8 @@ async function draw(frame: HTMLElement, all: readonly Series[], stale: () => boo
   const width = Math.max(280, frame.clientWidth);
   const chart = scalingChart(pointsOf(all), { width, height: Math.round(Math.min(380, width * 0.62)), colors: COLORS, tip: true });
   for (const style of chart.querySelectorAll("style")) style.remove();
+  // The chart is one picture with one description; its groups are no things of their own.
+  for (const group of chart.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label");
   chart.setAttribute("role", "img");
   chart.setAttribute(
     "aria-label",

@@ -11,22 +11,22 @@ import { Run } from "../sim/run.js";
 import type { LabWorker } from "./protocol.js";
 import { storeLife } from "./store-life.js";
 
-/** How often a run says how far it is, ms of host time. */
+/** Slices that a run is measured in. Their number is fixed: slices by the clock would shrink without end on a busy computer. */
+const SLICES = 200;
+/** A run says how far it is no oftener than this, ms of host time. */
 const SAY_MS = 100;
-/** The first slice, simulated ns: even a slow computer is through with it soon. */
-const FIRST_SLICE_NS = 200_000;
 
-/** Measures in slices of about SAY_MS. Where a machine stops leaves no mark: the state is that of one long run. */
+/** Measures in slices. Where a machine stops leaves no mark: the state is that of one long run. */
 function measure(run: Run, say: (share: number) => void): void {
   const { durationNs } = run.description;
-  let sliceNs = FIRST_SLICE_NS;
+  const sliceNs = Math.ceil(durationNs / SLICES);
+  let saidMs = performance.now();
   while (run.measuredNs < durationNs) {
-    const [startMs, startNs] = [performance.now(), run.measuredNs];
     run.measure(Math.min(sliceNs, durationNs - run.measuredNs));
     // A workload that ends by itself leaves nobody behind.
-    if (run.machine.guestCount === 0 || run.measuredNs === startNs) return;
-    const tookMs = Math.max(1, performance.now() - startMs);
-    sliceNs = Math.max(1, Math.round(sliceNs * Math.min(4, SAY_MS / tookMs)));
+    if (run.machine.guestCount === 0) return;
+    if (performance.now() - saidMs < SAY_MS) continue;
+    saidMs = performance.now();
     say(run.measuredNs / durationNs);
   }
 }
