@@ -186,7 +186,8 @@ export function costSetDefaults(): void {
   set(C_PAGE_ALLOC_BATCH, 400);
   set(C_PAGE_FREE, 60);
   set(C_PAGE_ZERO, 150);
-  set(C_PAGE_COPY, 350);
+  // d: page_fault2's 2480 a page on two tasks, less page_fault3's 1309 and what the copy's own frame costs: both pages are cold.
+  set(C_PAGE_COPY, 900);
   set(C_PAGE_DIRTY, 60);
   set(C_RMAP, 120);
   set(C_FILE_PIN, 14);

@@ -50,9 +50,9 @@ export async function calibrate(
       workload: job.workload,
       tasks: job.tasks,
       mode: job.mode,
-      lenBytes: lengthFor(job.tasks),
-      warmupNs: 2e6,
-      durationNs: 20e6,
+      lenBytes: PASS_BYTES,
+      warmupNs: passNs(job) / 2,
+      durationNs: passNs(job) * PASSES,
       config: { cpus: job.tasks, sockets: Math.min(4, job.tasks), memoryBytes: 1024 * MIB, costs },
     });
     const simulated = result.simulated.iterations_per_s;
@@ -66,8 +66,12 @@ function jobFields(job: { workload: string; mode: Mode; tasks: number }): Pick<C
   return { workload: job.workload, mode: job.mode, tasks: job.tasks };
 }
 
-/** As near to will-it-scale's 128 MiB as memory allows. */
-function lengthFor(tasks: number): number {
-  if (tasks <= 2) return 128 * MIB;
-  return tasks <= 12 ? 32 * MIB : 8 * MIB;
+/** Bytes each task maps: 48 tasks fit into the machine; will-it-scale's are 128 MiB. */
+const PASS_BYTES = 8 * MIB;
+/** Whole passes that are measured, so that the unmapping at the end of each weighs as it does in a long run. */
+const PASSES = 4;
+
+/** ns of a pass at the measured rate. */
+function passNs(job: { tasks: number; perSecond: number }): number {
+  return Math.round(((PASS_BYTES / 4096) * job.tasks * 1e9) / job.perSecond);
 }
