@@ -12,7 +12,7 @@ import { runCsv } from "../report/run-report.js";
 import type { RunResult } from "../sim/result.js";
 import { RowsTable } from "./rows-table.js";
 import { ScalingFigure } from "./scaling-figure.js";
-import { type Series, clearEarlier, running, series } from "./state.js";
+import { type Series, clearEarlier, running, series, status } from "./state.js";
 
 function save(name: string, type: string, text: string): void {
   const url = URL.createObjectURL(new Blob([text], { type }));
@@ -109,7 +109,7 @@ function Empty() {
 export function Figures() {
   const latest = series.value[0];
   const first = latest?.results[0];
-  if (!latest || !first) return <Empty />;
+  if (!latest || !first) return status.value.kind === "failed" ? null : <Empty />;
   const { results, workers } = latest;
   const [meaning, origin] = runFooter(results);
   return (

@@ -182,7 +182,7 @@ export function RunForm() {
         <SelectField name="fs" label="Filesystem" options={FILESYSTEMS} />
         <SelectField name="faultLock" label="Fault lock" options={FAULT_LOCK_REGIMES} />
         <SelectField name="mkwrite" label="page_mkwrite" options={MKWRITE_REGIMES} wide />
-        <TextField name="cpus" label="CPUs" hint="empty: as many as tasks" />
+        <TextField name="cpus" label="CPUs" hint="empty: one a task" />
         <TextField name="memory" label="Memory" hint="such as 256M" />
       </fieldset>
       <fieldset>
@@ -191,7 +191,7 @@ export function RunForm() {
         <TextField name="warmup" label="Warm-up" hint="before it" />
         <TextField name="seed" label="First seed" />
         <TextField name="seeds" label="Seeds" hint="one run each" />
-        <details class="wide">
+        <details class="wide" open={badField.value === "length" || badField.value === "sockets"}>
           <summary>More</summary>
           <div class="grid">
             <TextField name="length" label="Bytes a task maps" hint="empty: 128M or what fits" />

@@ -64,7 +64,8 @@ export function StatusLine() {
 }
 
 export function FailurePanel() {
-  if (status.value.kind !== "failed") return null;
+  // What is wrong with a field is said at the field.
+  if (status.value.kind !== "failed" || badField.value !== undefined) return null;
   const { title, message, command } = status.value.failure;
   return (
     <section class="failure" aria-labelledby="failure-title">
@@ -74,11 +75,9 @@ export function FailurePanel() {
       <pre tabIndex={0} aria-label="What went wrong">
         {message}
       </pre>
-      {badField.value === undefined && (
-        <p>
-          Again in a terminal: <code>{command}</code> <CopyButton text={command} what="command" />
-        </p>
-      )}
+      <p>
+        Again in a terminal: <code>{command}</code> <CopyButton text={command} what="command" />
+      </p>
     </section>
   );
 }
