@@ -70,6 +70,7 @@ export const CACHE_FILES: u32 = 4;
 export const CACHE_SUPER: u32 = 5;
 export const CACHE_SCRATCH: u32 = 6;
 export const CACHE_SCRATCH_LONG: u32 = 7;
+export const CACHE_COUNT: u32 = 8;
 
 export function fsState(): FsState {
   return changetype<FsState>(FS_STATE);

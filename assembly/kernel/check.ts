@@ -14,7 +14,9 @@ import { bitmapTest } from "../lib/bitmap";
 import { XaCursor, checkXarray, xaFind, xaLoad } from "../lib/xarray";
 import { PTE_D, PTE_R, PTE_SPECIAL, PTE_U, PTE_V, PTE_W, PTE_X, ptePfn } from "../cpu/pte";
 import { TLB_ENTRY_BYTES, TLB_FETCH, TLB_FRAME, TLB_READ, TLB_WRITE, contextTag, cpuRoom } from "../cpu/tlb";
+import { checkFilesystems } from "../fs/check";
 import { checkFiles } from "../fs/fdtable";
+import { fsState } from "../fs/state";
 import { blockCheck } from "../block/init";
 import { AS_UNEVICTABLE, AddressSpace } from "../mm/address-space";
 import { MmStruct, mmOfList } from "../mm/mm-struct";
@@ -28,13 +30,9 @@ import { firstVma, vmaNext } from "../mm/vma-ops";
 import { wantsWriteNotify } from "../mm/memory";
 import { checkRwsem } from "../sched/rwsem";
 import { Cpu, cpuAt, sched, taskAt } from "../sched/state";
-import { fsState } from "../fs/state";
 import { checkProcesses } from "./process";
 import { kernelState } from "./state";
 import { TASK_SIZE } from "../config";
-
-/** Object caches of the fs room. */
-const FS_CACHES: u32 = 6;
 
 /** Every present PTE of a VMA: right page, right rights. Returns rss by kind in the low and high half. */
 function checkVmaPtes(mm: MmStruct, vma: VmArea): u64 {
@@ -191,7 +189,6 @@ function checkObjects(): void {
   checkKmemCache(changetype<KmemCache>(m.mmCache));
   checkKmemCache(changetype<KmemCache>(m.vmaCache));
   checkKmemCache(changetype<KmemCache>(kernelState().processCache));
-  for (let i: u32 = 0; i < FS_CACHES; i++) checkKmemCache(fsState().cache(i));
   if (kernelState().nrProcesses != 0 || sched().liveTasks != 0) return;
   assert(changetype<KmemCache>(m.mmCache).allocated == 0, "[mk-6] an address space outlives its processes");
   assert(changetype<KmemCache>(m.vmaCache).allocated == 0, "[mk-6] a VMA outlives its address space");
@@ -210,6 +207,7 @@ export function checkMachine(): void {
   }
   checkFrames();
   checkMappings();
+  checkFilesystems();
   checkProcesses();
   checkObjects();
   const s = sched();

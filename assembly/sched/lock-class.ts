@@ -1,17 +1,23 @@
 /*
  * Lock classes: every lock of the kernel belongs to one; lockdep orders classes, lock_stat counts by class.
  *
- *     mmap_sem                                       the lock tree, outermost first; a class nests inside those above it
- *       vma_lock
- *         sb_pagefaults        (freeze protection)
- *           fs_transaction     (journal handle, transaction)
- *             invalidate_lock
- *               page_lock
- *                 i_mmap_rwsem
- *                   page_table_lock    (spinlock)
- *                     i_pages          (xarray, spinlock)
- *                       lru_lock, zone_lock (spinlocks)
- *     i_rwsem -> mmap_sem      (write() faults its buffer), i_rwsem -> invalidate_lock (truncate, hole punch)
+ *     f_pos_lock                                     the lock tree, outermost first; a class nests inside those above it
+ *       s_vfs_rename_mutex     (path walks, mount; sb_writers is only tried under it: a frozen filesystem stops no walk)
+ *         sb_writers           (freeze protection of system calls)
+ *           i_rwsem/dir, i_rwsem/dir/1
+ *             i_rwsem, i_rwsem/1
+ *               mmap_sem       (write() faults its buffer)
+ *                 vma_lock
+ *                   sb_pagefaults        (freeze protection of page_mkwrite)
+ *                     sb_internal        (freeze protection of transactions)
+ *                       fs_transaction   (journal handle, transaction)
+ *                         invalidate_lock
+ *                           page_lock
+ *                             i_mmap_rwsem
+ *                               page_table_lock    (spinlock)
+ *                                 i_pages          (xarray, spinlock)
+ *                                   lru_lock, zone_lock (spinlocks)
+ *     freeze owns sb_writers, then sb_pagefaults, syncs, then sb_internal; no lock of the tree is held across its system call
  *
  * Interface: LC_* ids, lockClassName(id), lockClassParent(id).
  * Invariants: [lk-1] locks nest only as the tree says; a test compares this tree with what lockdep learned.
