@@ -63,6 +63,7 @@ export const E = {
   NAMETOOLONG: 36,
   NOSYS: 38,
   NOTEMPTY: 39,
+  LOOP: 40,
   OVERFLOW: 75,
   OPNOTSUPP: 95,
 } as const;

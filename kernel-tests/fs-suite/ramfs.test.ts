@@ -1,0 +1,21 @@
+/*
+ * ramfs passes the tests of every filesystem, as far as they apply to files whose only home is memory.
+ */
+import { filesystemSuite } from "./suite.js";
+
+filesystemSuite({
+  name: "ramfs",
+  features: {
+    persistent: false,
+    freeze: false,
+    mkwrite: false,
+    enospc: false,
+    reflink: false,
+    exchange: true,
+    allocate: true,
+    punchHole: true,
+    zeroRange: false,
+    collapseRange: false,
+    insertRange: false,
+  },
+});
