@@ -11,7 +11,7 @@
 import { BootConfig, MAX_CPUS, MAX_RECORDERS, MAX_TASKS, bootConfig } from "../config";
 import { EINVAL, ENOMEM } from "../lib/errno";
 import { HISTOGRAM_BYTES, histInit } from "../lib/histogram";
-import { KmemCache, kmemCacheInit, slabInit } from "../lib/slab";
+import { KmemCache, kmemCacheInit, slabInit, slabState } from "../lib/slab";
 import { TRACE_EVENT_BYTES, traceInit, traceState } from "../lib/trace";
 import { xaNodeCacheInit } from "../lib/xarray";
 import { BOOT_BASE, BOOT_CONFIG, PAGE_SIZE, bootAlloc, bootAllocInit, bootAllocSeal } from "../memlayout";
@@ -22,7 +22,7 @@ import { faultEnter, faultLeave, handlePageFault } from "../mm/fault-lock";
 import { BACIK_V3_DEFECTS } from "../mm/bacik";
 import { MKWRITE_REGIMES } from "../mm/mkwrite";
 import { MmStruct } from "../mm/mm-struct";
-import { GFP_ZERO, allocPage, pageAllocInit, pageAllocSetBase } from "../mm/page-alloc";
+import { GFP_ZERO, allocPage, pageAllocInit, pageAllocSetBase, slabFrame } from "../mm/page-alloc";
 import { PG_RESERVED, isNullPage, pageAddress } from "../mm/page";
 import { FAULT_LOCK_REGIMES, mmState } from "../mm/state";
 import { switchMm } from "../mm/tlbflush";
@@ -181,6 +181,7 @@ export function boot(): i32 {
   const error = fsInit();
   if (error != 0) return error;
   if (!carveFrames(c)) return -ENOMEM;
+  slabState().frameFn = slabFrame;
   kernelState().booted = 1;
   return 0;
 }

@@ -22,7 +22,7 @@ import { AS_UNEVICTABLE, AddressSpace } from "../mm/address-space";
 import { MmStruct, mmOfList } from "../mm/mm-struct";
 import { checkPageAlloc } from "../mm/page-alloc";
 import { PAGE_SHIFT } from "../memlayout";
-import { PG_DIRTY, PG_LRU, PG_RESERVED, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
+import { PG_DIRTY, PG_LRU, PG_RESERVED, PG_SLAB, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
 import { pteLookup, pteRangeNext } from "../mm/pgtable";
 import { mmState } from "../mm/state";
 import { VM_LOCKED, VM_SHARED, VM_WRITE, VmArea, assertVma, isNullVma, linearPgoff, vmaPages } from "../mm/vma";
@@ -111,7 +111,8 @@ function checkFrames(): void {
   let anon: u32 = 0;
   let tables: u32 = 0;
   let cached: u32 = 0;
-  const atRest = kernelState().nrProcesses == 0 && sched().liveTasks == 0;
+  // A mounted filesystem may keep frames of its own.
+  const atRest = kernelState().nrProcesses == 0 && sched().liveTasks == 0 && fsState().supers == 1;
   for (let pfn = m.firstPfn; pfn < m.highPfn; pfn++) {
     const page = pfnToPage(pfn);
     const found = page.pad;
@@ -124,7 +125,7 @@ function checkFrames(): void {
       const mapping = changetype<AddressSpace>(page.mapping);
       assert(xaLoad(mapping.pages, page.index) == changetype<usize>(page), "[fm-1] a page of a mapping is in its xarray");
     }
-    if (atRest && !page.test(PG_RESERVED)) {
+    if (atRest && !page.test(PG_RESERVED) && !page.test(PG_SLAB)) {
       assert(page.refcount == 1 && page.mapping != 0, "[mk-6] without processes only the page cache holds frames");
     }
     if (page.test(PG_LRU)) lru++;

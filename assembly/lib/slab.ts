@@ -2,6 +2,7 @@
  * Object caches over one kernel arena: VMAs, files, inodes, bios, xarray nodes ...
  *
  *     arena  | chunk 4 KiB | chunk | chunk | ... not yet used ... |        a chunk belongs to one cache for ever
+ *     then   | page frame  | page frame | ...  as long as frameFn has one: objects of up to a frame; they never go back
  *     free object:  next (u32) | 0x6b 0x6b 0x6b ...
  *
  * Interface: slabInit(base, lenBytes), KmemCache (32 bytes), kmemCacheInit, kmemCacheAlloc, kmemCacheFree, slabState, SLAB_POISON.
@@ -37,6 +38,10 @@ export class SlabState {
   /** Fails the Nth allocation from now; 0: off. */
   failAfter: u32;
   failures: u32;
+  /** Frames taken beyond the arena. */
+  frames: u32;
+  /** A page frame for a cache that finds the arena used up, without sleeping; 0 when there is none. mm room. */
+  frameFn: () => usize;
 }
 
 export function slabState(): SlabState {
@@ -60,7 +65,7 @@ export function kmemCacheInit(cache: KmemCache, objBytes: u32, nameId: u32): voi
   assert(cache.objBytes >= 16, "an object holds at least its free link");
 }
 
-/** Cuts a chunk into free objects. False when the arena is used up. */
+/** Cuts a chunk of the arena, or a frame, into free objects. False when there is neither. */
 function grow(cache: KmemCache): bool {
   const s = slabState();
   const size = cache.objBytes;
@@ -68,11 +73,27 @@ function grow(cache: KmemCache): bool {
   if (size * 4 > CHUNK) bytes = size * 4;
   if (s.next + bytes > s.limit) {
     bytes = size;
-    if (s.next + bytes > s.limit) return false;
+    if (s.next + bytes > s.limit) return growFromFrame(cache);
   }
-  const count = bytes / size;
   const base = s.next;
   s.next += (bytes + 15) & ~15;
+  cut(cache, base, bytes / size);
+  return true;
+}
+
+function growFromFrame(cache: KmemCache): bool {
+  const s = slabState();
+  if (changetype<usize>(s.frameFn) == 0 || cache.objBytes > CHUNK) return false;
+  const f = s.frameFn;
+  const base = f();
+  if (base == 0) return false;
+  s.frames++;
+  cut(cache, base, CHUNK / cache.objBytes);
+  return true;
+}
+
+function cut(cache: KmemCache, base: usize, count: u32): void {
+  const size = cache.objBytes;
   for (let i = count; i != 0; i--) {
     const obj = base + (i - 1) * size;
     memory.fill(obj, POISON, size);
@@ -80,10 +101,9 @@ function grow(cache: KmemCache): bool {
     cache.free = <u32>obj;
   }
   cache.total += count;
-  return true;
 }
 
-/** A zeroed object, or 0 when the arena is used up. */
+/** A zeroed object, or 0 when memory is used up. Does not sleep. */
 export function kmemCacheAlloc(cache: KmemCache): usize {
   const s = slabState();
   if (s.failAfter != 0 && --s.failAfter == 0) {
@@ -114,7 +134,8 @@ function checkPoison(obj: usize, objBytes: u32): void {
 
 /** Gives an object back and poisons it. */
 export function kmemCacheFree(cache: KmemCache, obj: usize): void {
-  assert(obj >= slabState().base && obj < slabState().next, "an object comes from the arena");
+  const s = slabState();
+  assert(obj >= s.base && (obj < s.next || s.frames != 0), "an object comes from the arena");
   assert(load<u64>(obj + cache.objBytes - 8) != 0x6b6b_6b6b_6b6b_6b6b, "[slab-1] an object is freed twice");
   assert(cache.allocated != 0, "[slab-2] a cache frees what it gave");
   memory.fill(obj, POISON, cache.objBytes);

@@ -4,7 +4,7 @@
  *     allocPage:  per-CPU list --empty--> zone (batch of 32 under zone_lock) --low--> reclaim --none--> OOM kill --none--> null
  *     putPage:    last reference -> per-CPU list --over 96--> zone
  *
- * Interface: pageAllocInit, allocPage(gfp), putPage, GFP_*, pcpDrain, zoneFreePages, checkPageAlloc.
+ * Interface: pageAllocInit, allocPage(gfp), putPage, GFP_*, slabFrame, pcpDrain, zoneFreePages, checkPageAlloc.
  * Invariants:
  *   [pa-1] a free frame has refcount 0 and no flag but BUDDY; free frames = zone + per-CPU lists + never used.
  *   [pa-2] frames above highPfn were never handed out and are all zero: a snapshot leaves them out.
@@ -19,7 +19,7 @@ import { C_PAGE_ALLOC, C_PAGE_ALLOC_BATCH, C_PAGE_FREE, C_PAGE_ZERO, chargeCost 
 import { LC_ZONE_LOCK } from "../sched/lock-class";
 import { spinInit, spinLockNoSync, spinUnlock } from "../sched/spinlock";
 import { TF_MEMALLOC, isNullTask, sched } from "../sched/state";
-import { PG_BUDDY, PG_LRU, PG_RESERVED, Page, isNullPage, pageAddress, pageOfLru, pageToPfn, pfnToPage } from "./page";
+import { PG_BUDDY, PG_LRU, PG_RESERVED, PG_SLAB, Page, isNullPage, pageAddress, pageOfLru, pageToPfn, pfnToPage } from "./page";
 import { MmState, mmState } from "./state";
 
 export const GFP_KERNEL: u32 = 0;
@@ -204,6 +204,14 @@ function checkPoison(page: Page): void {
   for (let at = base; at < base + PAGE_SIZE; at += 8) {
     assert(load<u64>(at) == POISON_WORD, "[pa-3] a free frame was written to");
   }
+}
+
+/** A frame for the object caches (SlabState.frameFn), 0 when memory is short. */
+export function slabFrame(): usize {
+  const page = allocPage(GFP_ATOMIC);
+  if (isNullPage(page)) return 0;
+  page.set(PG_SLAB);
+  return pageAddress(page);
 }
 
 export function clearPage(page: Page): void {

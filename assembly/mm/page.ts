@@ -46,6 +46,8 @@ export const PG_BUDDY: u32 = 12;
 export const PG_RESERVED: u32 = 13;
 /** Filesystem's own use. */
 export const PG_PRIVATE: u32 = 14;
+/** The frame holds objects (lib/slab.ts), for ever. */
+export const PG_SLAB: u32 = 15;
 
 @unmanaged
 export class Page {
