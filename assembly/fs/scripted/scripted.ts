@@ -30,7 +30,7 @@ import { clearPageDirtyForIo, setPageDirty } from "../../mm/page-writeback";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
 import { mappingSetError, nextDirtyPage, pagePrepare } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
-import { Inode, S_IFDIR, iSizeWrite, inodeAlloc, inodeOfMapping, isNullInode, isRegular } from "../inode";
+import { Inode, S_IFDIR, iSizeWrite, inodeAlloc, inodeOfMapping, isNullInode, isRegular, touchTimes } from "../inode";
 import { FS_REQUIRES_DEV, FileSystemType, MountParams, isNullType, optionsKnown, registerFilesystem, superForType } from "../mount";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, Kstatfs } from "../operations";
 import { genericFileRead, genericFileWrite, simpleWriteEnd } from "../read-write";
@@ -195,6 +195,7 @@ function create(dir: Inode, name: usize, lenBytes: u32, mode: u32): usize {
   }
   mapInit(changetype<ScriptedInode>(map));
   inode.fsPrivate = map;
+  touchTimes(dir);
   return changetype<usize>(inode);
 }
 
@@ -240,6 +241,7 @@ function setSize(inode: Inode, sizeBytes: u64): i32 {
     }
   }
   upWrite(mapping.invalidateLock);
+  if (result == 0) touchTimes(inode);
   return result;
 }
 
@@ -258,6 +260,7 @@ function fallocate(inode: Inode, mode: u32, offset: u64, lenBytes: u64): i32 {
     if (first < last) result = freeRange(inode, first, last);
   }
   upWrite(mapping.invalidateLock);
+  if (result == 0) touchTimes(inode);
   return result;
 }
 

@@ -165,10 +165,21 @@ export function carryOut(fs: u32, step: u32, a0: u64, a1: u64, a2: u64): i64 {
     }
     case STEP_FREE_BLOCK: return freeBlock(s, <u32>a2);
     case STEP_MAP_GET: return mapGet(scriptedInode(inode), <u32>a2);
-    case STEP_MAP_SET: return mapSet(scriptedInode(inode), <u32>a2, <i64>a1);
+    case STEP_MAP_SET: return setBlock(inode, <u32>a2, <i64>a1);
     case STEP_MAP_NEXT: return mapNext(scriptedInode(inode), <u32>a2);
     default: return waitStep(step, inode, a2);
   }
+}
+
+/** As mapSet; i_blocks counts what is mapped. */
+function setBlock(inode: Inode, pgoff: u32, block: i64): i32 {
+  const map = scriptedInode(inode);
+  const had = mapGet(map, pgoff) >= 0;
+  const result = mapSet(map, pgoff, block);
+  const has = mapGet(map, pgoff) >= 0;
+  if (has && !had) inode.blocks += PAGE_SIZE >> 9;
+  else if (had && !has) inode.blocks -= PAGE_SIZE >> 9;
+  return result;
 }
 
 function pageStep(s: ScriptedSuper, step: u32, inode: Inode, page: Page, block: u32): i64 {
