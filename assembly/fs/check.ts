@@ -10,7 +10,7 @@ import { ListHead } from "../lib/list";
 import { checkKmemCache } from "../lib/slab";
 import { Dentry, HASH_BUCKETS, dentryOfSibling, isNullDentry } from "./dentry";
 import { Inode, ilookup, inodeOfSbLink, isDirectory } from "./inode";
-import { CACHE_COUNT, CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_INODE, CACHE_SCRATCH, CACHE_SCRATCH_LONG, fsState } from "./state";
+import { CACHE_COUNT, CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_INODE, CACHE_SCRATCH, fsState } from "./state";
 import { SuperBlock, superOfLink } from "./super";
 
 /** The entries of one directory: parents, cookies, counts. */
@@ -98,8 +98,7 @@ function checkCaches(names: u32, inodes: u32, files: u32): void {
   assert(fs.nrDentries == fs.cache(CACHE_DENTRY).allocated + fs.cache(CACHE_DENTRY_LONG).allocated, "[dent-1] dentries are counted");
   assert(names <= fs.nrDentries, "[dent-1] dentries are counted");
   if (fs.nrFilesStructs != 0) return;
-  const scratches = fs.cache(CACHE_SCRATCH).allocated + fs.cache(CACHE_SCRATCH_LONG).allocated;
-  assert(scratches == 0, "[scr-1] a call gives its scratch memory back");
+  assert(fs.cache(CACHE_SCRATCH).allocated + fs.nrLongScratch == 0, "[scr-1] a call gives its scratch memory back");
 }
 
 export function checkFilesystems(): void {

@@ -138,7 +138,7 @@ function ioctlFile(file: VfsFile, cmd: u32, arg: u64): i64 {
 
 /** struct file_clone_range: source fd (s64), source offset, length, target offset. */
 function ioctlCloneRange(file: VfsFile, arg: u64): i64 {
-  const scratch = scratchAlloc(false);
+  const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   const left = copyFromUser(scratch, arg, 32);
   const fd = load<u64>(scratch);

@@ -22,10 +22,10 @@ import { MountParams, filesystemsInit, isNullType, rootDentryOf } from "./mount"
 import { NAMEI_BYTES } from "./namei";
 import { ramfsInit, ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
 import { scriptedInit } from "./scripted/scripted";
-import { SCRATCH_LONG_OBJECT_BYTES, SCRATCH_OBJECT_BYTES } from "./scratch";
+import { SCRATCH_OBJECT_BYTES } from "./scratch";
 import { SuperBlock, sbPin, sbUnpin } from "./super";
 import { fsyncRange } from "./sync";
-import { CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_FILES, CACHE_INODE, CACHE_SCRATCH, CACHE_SCRATCH_LONG, CACHE_SUPER, fsState } from "./state";
+import { CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_FILES, CACHE_INODE, CACHE_SCRATCH, CACHE_SUPER, fsState } from "./state";
 
 /** Cache names for reports: 16 and up are the fs room's. */
 const NAME_BASE: u32 = 16;
@@ -40,7 +40,6 @@ export function fsInit(): i32 {
   kmemCacheInit(fs.cache(CACHE_FILES), FILES_BYTES, NAME_BASE + 4);
   kmemCacheInit(fs.cache(CACHE_SUPER), offsetof<SuperBlock>(), NAME_BASE + 5);
   kmemCacheInit(fs.cache(CACHE_SCRATCH), SCRATCH_OBJECT_BYTES, NAME_BASE + 6);
-  kmemCacheInit(fs.cache(CACHE_SCRATCH_LONG), SCRATCH_LONG_OBJECT_BYTES, NAME_BASE + 7);
   fs.path = bootAlloc(NAMEI_BYTES, 16);
   mutexInit(fs.namespaceMutex, LC_S_VFS_RENAME);
   listInit(fs.superList);

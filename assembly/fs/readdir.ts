@@ -9,7 +9,7 @@
  *   [rd-1] every entry that is there from the first call to the last is given out once, whatever else comes and goes.
  *   [rd-2] no lock of the directory is held while user memory faults: a path walk waits for readers of a directory.
  * Locks: f_pos_lock, around all of it; the directory's i_rwsem for reading, around the gathering.
- * Why not straight into user memory, as Linux: see [rd-2]; a call gives out a page of records at most.
+ * Why not straight into user memory, as Linux: see [rd-2]; a call gives out nearly a page of records at most.
  */
 import { EBADF, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTDIR } from "../lib/errno";
 import { mutexLock, mutexUnlock } from "../sched/mutex";
@@ -21,17 +21,13 @@ import { VfsFile } from "./file";
 import { Inode, S_IFDIR, S_IFMT, isDirectory } from "./inode";
 import { parentOf } from "./namei";
 import { DIR_ENTRY_BYTES, DirEntry } from "./operations";
-import { SCRATCH_LONG_BYTES, scratchAlloc, scratchFree } from "./scratch";
+import { SCRATCH_LONG_BYTES, scratchAllocLong, scratchFree } from "./scratch";
 import { fdHold, fileIsNull } from "./syscalls";
 
 /** Positions of the first real entry; "." and ".." come before. */
 const FIRST: u64 = 2;
 /** linux_dirent64 up to d_name. */
 const RECORD_HEAD: u32 = 19;
-const GATHER_BYTES: u32 = 4096;
-
-if (DIR_ENTRY_BYTES + 16 + GATHER_BYTES > SCRATCH_LONG_BYTES) ERROR("a call's scratch holds an entry and its records");
-
 /** What one call has gathered; its scratch memory goes on with a DirEntry and the records. */
 @unmanaged
 class Gather {
@@ -117,11 +113,13 @@ function gatherLocked(gather: Gather, directory: Inode): i32 {
 }
 
 function readDirectory(file: VfsFile, user: u64, count: u64): i64 {
-  const gather = changetype<Gather>(scratchAlloc(true));
+  const gather = changetype<Gather>(scratchAllocLong());
   if (changetype<usize>(gather) == 0) return -ENOMEM;
   const directory = file.host;
+  const room = SCRATCH_LONG_BYTES - <u32>(gather.records - changetype<usize>(gather));
   gather.pos = file.pos;
-  gather.room = count < GATHER_BYTES ? <u32>count : GATHER_BYTES;
+  gather.used = 0;
+  gather.room = count < room ? <u32>count : room;
   downRead(directory.rwsem);
   const error = gatherLocked(gather, directory);
   upRead(directory.rwsem);

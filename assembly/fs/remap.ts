@@ -87,7 +87,7 @@ export function cloneRange(src: VfsFile, srcPos: u64, dst: VfsFile, dstPos: u64,
 
 /** Copies through the page cache. Returns the bytes copied or -errno. Preconditions: sb_writers is held. */
 function copyBytes(src: VfsFile, srcPos: u64, dst: VfsFile, dstPos: u64, lenBytes: u64): i64 {
-  const errno = scratchAlloc(false);
+  const errno = scratchAlloc();
   if (errno == 0) return -ENOMEM;
   let done: u64 = 0;
   let result: i64 = 0;
@@ -155,7 +155,7 @@ export function sysCopyFileRange(fdIn: u64, posIn: u64, fdOut: u64, posOut: u64,
   const src = fdHold(fdIn);
   const dst = fdHold(fdOut);
   let result: i64 = fileIsNull(src) || fileIsNull(dst) ? -EBADF : 0;
-  const at = result == 0 ? scratchAlloc(false) : 0;
+  const at = result == 0 ? scratchAlloc() : 0;
   if (at != 0) {
     if (readPos(src, posIn, at) != 0 || readPos(dst, posOut, at + 8) != 0) result = -EFAULT;
     if (result == 0 && (load<i64>(at) < 0 || load<i64>(at, 8) < 0)) result = -EINVAL;

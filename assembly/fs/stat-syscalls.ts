@@ -15,7 +15,7 @@ import { isNullDentry } from "./dentry";
 import { Inode, ihold, iput, isSymlink } from "./inode";
 import { AT_FDCWD, WALK_FOLLOW, lookupAt, namespaceLock, namespaceUnlock, pathWalk } from "./namei";
 import { Kstatfs } from "./operations";
-import { PathName, SCRATCH_SHORT_BYTES, getname, putname, scratchAlloc, scratchFree } from "./scratch";
+import { PathName, SCRATCH_SHORT_BYTES, getname, putname, scratchAlloc, scratchAllocLong, scratchFree } from "./scratch";
 import { SuperBlock, sbPin, sbUnpin } from "./super";
 import { fdHold, fileIsNull } from "./syscalls";
 
@@ -64,7 +64,7 @@ function blocksOf(inode: Inode): u64 {
 }
 
 function copyStat(inode: Inode, user: u64): i64 {
-  const stat = scratchAlloc(false);
+  const stat = scratchAlloc();
   if (stat == 0) return -ENOMEM;
   store<u64>(stat, <u64>inode.sb.dev + ((<u64>inode.tree) << DEV_TREE_SHIFT));
   store<u64>(stat, inode.ino, 8);
@@ -111,7 +111,7 @@ export function sysReadlinkat(dirfd: u64, path: u64, user: u64, lenBytes: u64, a
 }
 
 function copyLink(inode: Inode, user: u64, lenBytes: u32): i64 {
-  const buffer = scratchAlloc(true);
+  const buffer = scratchAllocLong();
   if (buffer == 0) return -ENOMEM;
   const f = inode.sb.inodeOps.readlink;
   assert(changetype<usize>(f) != 0, "a filesystem with symbolic links reads them");
@@ -124,7 +124,7 @@ function copyLink(inode: Inode, user: u64, lenBytes: u32): i64 {
 if (STATFS_BYTES + offsetof<Kstatfs>() > SCRATCH_SHORT_BYTES) ERROR("struct statfs and Kstatfs fit a short scratch");
 
 function copyStatfs(sb: SuperBlock, user: u64): i64 {
-  const scratch = scratchAlloc(false);
+  const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   const k = changetype<Kstatfs>(scratch + STATFS_BYTES);
   k.blockSize = sb.blockSize;

@@ -13,7 +13,7 @@ import { Mutex } from "../sched/mutex";
 
 @unmanaged
 export class FsState {
-  /** KmemCache, 32 bytes each: inode, dentry, dentry with a long name, file, files_struct, super, scratch, long scratch. */
+  /** KmemCache, 32 bytes each: inode, dentry, dentry with a long name, file, files_struct, super, scratch. */
   caches: u64;
   skip0: u64; skip1: u64; skip2: u64;
   skip3: u64; skip4: u64; skip5: u64; skip6: u64;
@@ -22,7 +22,6 @@ export class FsState {
   skip15: u64; skip16: u64; skip17: u64; skip18: u64;
   skip19: u64; skip20: u64; skip21: u64; skip22: u64;
   skip23: u64; skip24: u64; skip25: u64; skip26: u64;
-  skip27: u64; skip28: u64; skip29: u64; skip30: u64;
   root: usize;
   hash: usize;
   /** Two lookups with their paths, and a link's target (namei.ts): they belong to the holder of the namespace mutex. */
@@ -31,6 +30,7 @@ export class FsState {
   nrDentries: u32;
   nrFiles: u32;
   nrFilesStructs: u32;
+  nrLongScratch: u32;
   nextIno: u32;
   supers: u32;
   nextDev: u32;
@@ -69,8 +69,7 @@ export const CACHE_FILE: u32 = 3;
 export const CACHE_FILES: u32 = 4;
 export const CACHE_SUPER: u32 = 5;
 export const CACHE_SCRATCH: u32 = 6;
-export const CACHE_SCRATCH_LONG: u32 = 7;
-export const CACHE_COUNT: u32 = 8;
+export const CACHE_COUNT: u32 = 7;
 
 export function fsState(): FsState {
   return changetype<FsState>(FS_STATE);
