@@ -220,7 +220,7 @@ function* run(seed: number, spec: FilesystemSpec): Call<string[]> {
   const pick = generator(seed);
   const model = new Model();
   for (let i = 0; i < STEPS; i++) {
-    if (spec.features.persistent && pick(60) === 0) yield* remount(spec);
+    if (pick(60) === 0) yield* remount(spec);
     const step = nextStep(model, pick, spec);
     const result = yield* step.call;
     if (result !== step.expected) return [`step ${i}: ${step.text}: ${result}, not ${step.expected}`];

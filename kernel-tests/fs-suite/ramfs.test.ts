@@ -6,11 +6,13 @@ import { filesystemSuite } from "./suite.js";
 filesystemSuite({
   name: "ramfs",
   features: {
+    mkfs: false,
     persistent: false,
     freeze: false,
     mkwrite: false,
     enospc: false,
     reflink: false,
+    symlinks: true,
     exchange: true,
     allocate: true,
     punchHole: true,

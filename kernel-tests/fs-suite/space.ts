@@ -119,6 +119,6 @@ const full = (spec: FilesystemSpec): Case[] => [
 ];
 
 export function spaceTests(spec: FilesystemSpec): void {
-  rows("space", spec, spec.features.persistent ? figures : figures.slice(0, 2));
+  rows("space", spec, spec.features.mkfs ? figures : figures.slice(0, 2));
   if (spec.features.enospc) rows("a full filesystem", spec, full(spec));
 }
