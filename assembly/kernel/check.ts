@@ -158,7 +158,10 @@ function firstPageOf(mapping: AddressSpace): usize {
   return xaFind(mapping.pages, 0, u32.MAX_VALUE, cursor);
 }
 
-/** [tlb-1] What a TLB grants in an mm's present context its PTE grants; [sd-2] a CPU outside the mask holds nothing of it. */
+/**
+ * [tlb-1] What a TLB grants in an mm's present context its PTE grants, unless the flush of a change is still to come;
+ * [sd-2] a CPU outside the mask holds nothing of it.
+ */
 function checkTlbs(mm: MmStruct): void {
   const tag = contextTag(mm.context);
   for (let id: u32 = 0; id < sched().nCpus; id++) {
@@ -178,6 +181,7 @@ const TAG_CONTEXT: u64 = 0xffff_0000_0000_0fff;
 function checkTlbTag(mm: MmStruct, cpu: Cpu, context: u64, tag: u64, entry: usize, need: u64): void {
   if ((tag & TAG_CONTEXT) != context || tag == u64.MAX_VALUE) return;
   assert(bitmapTest(mm.cpuMask, cpu.id), "[sd-2] a CPU outside the mask holds a translation");
+  if (mm.tlbFlushPending != 0) return;
   const slot = pteLookup(mm, tag & ~TAG_CONTEXT);
   const pte: u64 = slot == 0 ? 0 : load<u64>(slot);
   assert((pte & need) == need, "[tlb-1] a TLB grants what its PTE does not");

@@ -64,7 +64,8 @@ export class MmStruct {
   cpus3: u32;
   listNext: u32;
   listPrev: u32;
-  hiwaterRss: u32;
+  /** Changes of PTEs under way whose TLB flush is still to come. */
+  tlbFlushPending: u32;
 
   get mmapSem(): RwSemaphore {
     return changetype<RwSemaphore>(changetype<usize>(this));

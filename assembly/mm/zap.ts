@@ -43,7 +43,8 @@ class MmuGather {
   first: u32;
 }
 
-function gatherBegin(): MmuGather {
+function gatherBegin(mm: MmStruct): MmuGather {
+  mm.tlbFlushPending++;
   const g = changetype<MmuGather>(currentTask().gather);
   assert(g.count == 0 && isNullPage(g.batch), "a gather ends before the next begins");
   g.start = u64.MAX_VALUE;
@@ -73,6 +74,7 @@ function gatherFlush(g: MmuGather, mm: MmStruct): void {
 
 function gatherEnd(g: MmuGather, mm: MmStruct): void {
   gatherFlush(g, mm);
+  mm.tlbFlushPending--;
   const batch = g.batch;
   g.batch = changetype<Page>(0);
   if (!isNullPage(batch)) putPage(batch);
@@ -104,7 +106,7 @@ export function zapFilePages(mm: MmStruct, vma: VmArea, start: u64, end: u64): v
 function zapRange(mm: MmStruct, vma: VmArea, start: u64, end: u64, keepAnon: bool): void {
   assert(start < end && ((start | end) & 0xfff) == 0, "a page range is zapped");
   assert(vma.mm == changetype<usize>(mm), "the VMA is of this mm");
-  const g = gatherBegin();
+  const g = gatherBegin(mm);
   let at = pteRangeNext(mm, start, end);
   while (at < end) {
     syncPoint();
@@ -145,6 +147,7 @@ function zapChunk(g: MmuGather, mm: MmStruct, firstSlot: usize, address: u64, en
 export function changeProtection(mm: MmStruct, vma: VmArea, start: u64, end: u64, clearBits: u64, setBits: u64): void {
   let at = pteRangeNext(mm, start, end);
   let changed = false;
+  mm.tlbFlushPending++;
   while (at < end) {
     const slot = pteLookup(mm, at);
     lockPte(slot);
@@ -162,6 +165,7 @@ export function changeProtection(mm: MmStruct, vma: VmArea, start: u64, end: u64
   }
   assert(vma.mm == changetype<usize>(mm), "the VMA is of this mm");
   if (changed) flushTlbRange(mm, start, end);
+  mm.tlbFlushPending--;
 }
 
 /** mremap: makes the leaf tables that the PTEs of [oldStart, oldStart + lenBytes) will move into. False on ENOMEM. */
@@ -179,6 +183,7 @@ export function allocTargetTables(mm: MmStruct, oldStart: u64, newStart: u64, le
 export function movePageTables(mm: MmStruct, oldStart: u64, newStart: u64, lenBytes: u64): void {
   const end = oldStart + lenBytes;
   let at = pteRangeNext(mm, oldStart, end);
+  mm.tlbFlushPending++;
   while (at < end) {
     const target = pteLookup(mm, newStart + (at - oldStart));
     assert(target != 0, "[mr-2] the tables were made before the move");
@@ -195,6 +200,7 @@ export function movePageTables(mm: MmStruct, oldStart: u64, newStart: u64, lenBy
     at = pteRangeNext(mm, at + PAGE_SIZE, end);
   }
   flushTlbRange(mm, oldStart, end);
+  mm.tlbFlushPending--;
 }
 
 /** True when fork must copy the PTEs: anonymous pages cannot be faulted in again from a file. */
@@ -208,6 +214,7 @@ export function copyPageRange(child: MmStruct, parent: MmStruct, vma: VmArea): i
   if (!mustCopy(vma)) return 0;
   let protectedAny = false;
   let result: i32 = 0;
+  parent.tlbFlushPending++;
   let at = pteRangeNext(parent, vma.start, vma.end);
   while (at < vma.end) {
     const target = pteAlloc(child, at);
@@ -231,6 +238,7 @@ export function copyPageRange(child: MmStruct, parent: MmStruct, vma: VmArea): i
     at = pteRangeNext(parent, at + PAGE_SIZE, vma.end);
   }
   if (protectedAny) flushTlbMm(parent);
+  parent.tlbFlushPending--;
   return result;
 }
 
