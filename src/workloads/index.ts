@@ -3,11 +3,28 @@
  */
 import { fork1 } from "./fork.js";
 import { mixed } from "./mixed.js";
+import { mmapChurn } from "./mmap-churn.js";
+import { msyncStorm } from "./msync-storm.js";
 import { mmap1, mmap2 } from "./mmap.js";
 import { pageFault1, pageFault2, pageFault3, pageFault4 } from "./page-fault.js";
+import { spawn } from "./spawn.js";
+import { truncateRace } from "./truncate-race.js";
 import type { Workload } from "./workload.js";
 
-export const WORKLOADS: readonly Workload[] = [pageFault1, pageFault2, pageFault3, pageFault4, mmap1, mmap2, fork1, mixed];
+export const WORKLOADS: readonly Workload[] = [
+  pageFault1,
+  pageFault2,
+  pageFault3,
+  pageFault4,
+  mmap1,
+  mmap2,
+  fork1,
+  mixed,
+  msyncStorm,
+  truncateRace,
+  mmapChurn,
+  spawn,
+];
 
 /** A file that is a workload. */
 export interface WorkloadInput {

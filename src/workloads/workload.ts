@@ -3,7 +3,7 @@
  *
  *     setup (once)  ->  share (once a process)  ->  prepare (every task and actor)  ->  barrier  ->  pass, pass, pass ...
  *
- * Interface: Workload, Actor, RunContext, TaskContext, ActorContext, Recorded, Mode; touchesOf, mmapsOf.
+ * Interface: Workload, Actor, RunContext, TaskContext, ActorContext, Recorded, Mode; touchesOf, accessesOf, mmapsOf.
  * Invariants: [wl-1] guest code is a function of its context and its results alone (host/guests.ts).
  * Locks: none.
  * Why not classes: a workload is data and generators; what is common to all lives in sim/start.ts.
@@ -101,6 +101,11 @@ export interface Workload {
 /** Iterations of workloads that touch each page of a fresh mapping once: translations found, failed walks left out. */
 export function touchesOf(machine: Machine): number {
   return machine.stat("mmu_walks") - machine.stat("faults");
+}
+
+/** Loads and stores of guests: every translation found, at once or after a fault. */
+export function accessesOf(machine: Machine): number {
+  return machine.stat("mmu_hits") + touchesOf(machine);
 }
 
 /** Calls of mmap that succeeded. */
