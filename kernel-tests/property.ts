@@ -12,12 +12,27 @@ const SEED = Number(process.env["FUZZ_SEED"] ?? 20181018);
 const PATH = process.env["FUZZ_PATH"];
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 1);
 
+/** Cases tried to make a counterexample smaller: a case may boot a machine. */
+const SHRINK_CASES = 400;
+
 /** Checks `property` on `runs` cases, or on the one case that FUZZ_PATH names. */
 export function holds<T>(arbitrary: fc.Arbitrary<T>, runs: number, property: (value: T) => void): void {
-  const details = fc.check(
-    fc.property(arbitrary, (value) => property(value)),
-    { seed: SEED, numRuns: Math.ceil(runs * RUNS), endOnFailure: PATH !== undefined, ...(PATH && { path: PATH }) },
-  );
+  let afterFailure = -1;
+  const predicate = (value: T): void => {
+    if (afterFailure >= 0 && ++afterFailure > SHRINK_CASES) return;
+    try {
+      property(value);
+    } catch (error) {
+      afterFailure = Math.max(afterFailure, 0);
+      throw error;
+    }
+  };
+  const details = fc.check(fc.property(arbitrary, predicate), {
+    seed: SEED,
+    numRuns: Math.ceil(runs * RUNS),
+    endOnFailure: PATH !== undefined,
+    ...(PATH && { path: PATH }),
+  });
   if (!details.failed) return;
   const { testPath = "", currentTestName = "" } = expect.getState();
   const file = testPath.slice(testPath.lastIndexOf("kernel-tests/"));

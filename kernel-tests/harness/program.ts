@@ -49,7 +49,7 @@ import {
 } from "../../assembly/sched/rwsem";
 import { SpinLock, spinInit, spinLock, spinUnlock } from "../../assembly/sched/spinlock";
 import { Task, charge, currentTask, isNullTask, nowNs, sched } from "../../assembly/sched/state";
-import { taskById, taskCreate, taskExit, taskKill, taskSignal, taskStart } from "../../assembly/sched/task";
+import { taskById, taskCreate, taskExit, taskKill, taskSignal, taskSlot, taskStart } from "../../assembly/sched/task";
 import { WaitQueue, sleepOn, sleepOnTimeout, wakeAll, wakeOne, waitQueueInit } from "../../assembly/sched/wait-queue";
 
 export const OP_END: u32 = 0;
@@ -106,7 +106,7 @@ const OBJECTS: u32 = 128;
 @unmanaged
 class ProgramState {
   programs: usize;
-  /** Program counter of each slot, u32. */
+  /** Program counter of each task, u32: several may run one program. */
   pcs: usize;
   log: usize;
   logged: u32;
@@ -348,10 +348,14 @@ function runStep(at: usize): i32 {
   }
 }
 
+function pcAddress(task: Task): usize {
+  return state().pcs + (taskSlot(task) << 2);
+}
+
 /** The step after a lock that was not got must not release it. */
 function skipStep(at: usize, wanted: i32, steps: u32): i32 {
   if (load<i32>(at - STEP_BYTES, 16) == wanted) return 0;
-  const pcAt = state().pcs + (currentTask().arg << 2);
+  const pcAt = pcAddress(currentTask());
   store<u32>(pcAt, load<u32>(pcAt) + steps);
   return 1;
 }
@@ -369,7 +373,7 @@ function nested(depth: u32, count: u32, salt: u32): u32 {
 /** Runs the step at the program counter of the current task. Returns its result. */
 function nextStep(): i32 {
   const slot = currentTask().arg;
-  const pcAt = state().pcs + (slot << 2);
+  const pcAt = pcAddress(currentTask());
   const pc = load<u32>(pcAt);
   const at = programAt(slot) + pc * STEP_BYTES;
   store<u32>(pcAt, pc + 1);
@@ -384,7 +388,7 @@ function nextStep(): i32 {
 function runProgram(task: Task): void {
   while (true) {
     const slot = currentTask().arg;
-    const pcAt = state().pcs + (slot << 2);
+    const pcAt = pcAddress(currentTask());
     const at = programAt(slot) + load<u32>(pcAt) * STEP_BYTES;
     const op = load<u32>(at);
     if (op == OP_END) {
@@ -406,7 +410,7 @@ export function programTask(slot: u32, pinned: i32): u32 {
   if (isNullTask(task)) return 0;
   task.arg = slot;
   task.pinnedCpu = pinned;
-  store<u32>(state().pcs + (slot << 2), 0);
+  store<u32>(pcAddress(task), 0);
   taskStart(task);
   return task.id;
 }
