@@ -1,7 +1,8 @@
 /**
  * Runs as users write them: the text of options, of a form, of a page's address; and the sweep that it stands for.
  *
- * Interface: RunText, RUN_TEXT_DEFAULTS, MODES, FILESYSTEMS, sweepOfText, checkWorkload, oneOf, suggestion, commandOfText.
+ * Interface: RunText, RUN_TEXT_DEFAULTS, MODES, FILESYSTEMS, sweepOfText, casesOf, checkWorkload, oneOf, suggestion, commandOfText;
+ *            field, quoted, commandWords, RUN_FLAGS for texts that are more than a run.
  * Invariants: [desc-1] equal texts make equal sweeps, on the command line and in the page.
  *             [desc-2] a text that makes no sweep is a ParseError that names its field.
  * Locks: none.
@@ -70,7 +71,7 @@ export function oneOf<T extends string>(value: string, what: string, allowed: re
 }
 
 /** Reads a field; its ParseError carries the field's name. */
-function field<T>(name: RunField, read: () => T): T {
+export function field<T>(name: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
@@ -131,7 +132,8 @@ export function sweepOfText(t: RunText): SweepDescription {
   return sweep;
 }
 
-const FLAGS: readonly [Exclude<RunField, "workload">, string][] = [
+/** Fields and the flags that carry them. */
+export const RUN_FLAGS: readonly (readonly [Exclude<RunField, "workload">, string])[] = [
   ["tasks", "-t"],
   ["mode", "--mode"],
   ["fs", "--fs"],
@@ -149,17 +151,26 @@ const FLAGS: readonly [Exclude<RunField, "workload">, string][] = [
 ];
 
 /** A word as a POSIX shell reads it back. */
-function quoted(word: string): string {
+export function quoted(word: string): string {
   return /^[\w.,:/=+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The command line of a text; what has its default value is left out. */
-export function commandOfText(t: RunText): string {
-  const parts = ["faultline run", quoted(t.workload)];
-  const defaults: Partial<Record<RunField, string>> = RUN_TEXT_DEFAULTS;
-  for (const [name, flag] of FLAGS) {
-    const value = t[name];
+/** The words of a command line; what has its default value is left out. */
+export function commandWords<K extends string>(
+  verb: string,
+  flags: readonly (readonly [K, string])[],
+  text: { readonly workload: string } & Readonly<Partial<Record<K, string>>>,
+  defaults: Readonly<Record<string, string>>,
+): string {
+  const parts = [`faultline ${verb}`, quoted(text.workload)];
+  for (const [name, flag] of flags) {
+    const value = text[name];
     if (value !== undefined && value !== defaults[name]) parts.push(flag, quoted(value));
   }
   return parts.join(" ");
+}
+
+/** The command line of a text. */
+export function commandOfText(t: RunText): string {
+  return commandWords("run", RUN_FLAGS, t, RUN_TEXT_DEFAULTS);
 }

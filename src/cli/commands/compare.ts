@@ -9,7 +9,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import pc from "picocolors";
-import type { MachineConfig } from "../../host/config.js";
 import { loadKernel } from "../../node.js";
 import { baselineText, compareCsv, compareHistograms, compareTable } from "../../report/compare-text.js";
 import { compareHtml, compareSvg } from "../../report/compare-document.js";
@@ -18,13 +17,14 @@ import { ftraceText, lockStatTable } from "../../report/index.js";
 import { verdict } from "../../report/verdict.js";
 import { DEFAULT_THRESHOLD_PERCENT, baselineProblem, compareWithBaseline } from "../../sim/baseline.js";
 import { COMPARE_SCHEMA, type CompareDescription, type CompareResult, compareJobs, compareResult } from "../../sim/compare.js";
-import { MODES, RUN_TEXT_DEFAULTS, casesOf, sweepOfText } from "../../sim/describe.js";
-import { FILESYSTEM_NAMES, filesystemByName } from "../../sim/filesystems.js";
+import { MODES } from "../../sim/describe.js";
+import { COMPARE_TEXT_DEFAULTS, type CompareText, compareOfText } from "../../sim/describe-compare.js";
+import { FILESYSTEM_NAMES } from "../../sim/filesystems.js";
 import type { PointOutcome } from "../../sim/outcome.js";
-import { parseDuration, parseWhole } from "../../sim/parse.js";
+import { parseWhole } from "../../sim/parse.js";
 import { pathProblem } from "../../sim/path.js";
 import { runJobs } from "../../sim/pool.js";
-import { parseRegimes, regimeName, regimeOf } from "../../sim/regimes.js";
+import { regimeName, regimeOf } from "../../sim/regimes.js";
 import type { KernelImage } from "../../sim/run.js";
 import { readCostFile } from "../cost-file.js";
 import { UsageError } from "../errors.js";
@@ -32,12 +32,8 @@ import { type RunOptions, collected, costNames, usage } from "../options.js";
 import { columns, emit, progressBar } from "../output.js";
 
 const FORMATS = ["table", "json", "csv", "chrome", "trace", "lock_stat", "hist"] as const;
-const DEFAULT_REGIMES = "linux-4.19+generic_page_mkwrite,linux-4.19+generic_page_mkwrite_nommapsem";
-const DEFAULT_STAGGER = "10us";
 
-interface CompareOptions extends Omit<RunOptions, "faultLock" | "mkwrite"> {
-  regime: string;
-  stagger: string;
+interface CompareOptions extends Omit<CompareText, "workload">, Pick<RunOptions, "costs" | "checked" | "output" | "format"> {
   threads?: string;
   svg?: string;
   html?: string;
@@ -47,14 +43,14 @@ interface CompareOptions extends Omit<RunOptions, "faultLock" | "mkwrite"> {
 }
 
 export function registerCompare(cli: Command): void {
-  const d = RUN_TEXT_DEFAULTS;
+  const d = COMPARE_TEXT_DEFAULTS;
   cli
     .command("compare <workload>")
     .description("run a workload under several regimes and show them side by side; exit 1 on a path not taken or a regression")
-    .option("--regime <list>", "regimes, fault lock + mkwrite each, commas between; * for all", DEFAULT_REGIMES)
+    .option("--regime <list>", "regimes, fault lock + mkwrite each, commas between; * for all", d.regime)
     .option("--fs <list>", `filesystems: ${FILESYSTEM_NAMES.join(", ")}`, d.fs)
     .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-32", d.tasks)
-    .option("--seeds <n>", "number of seeds, one run each", "5")
+    .option("--seeds <n>", "number of seeds, one run each", d.seeds)
     .option("--seed <n>", "first seed", d.seed)
     .option("--mode <mode>", MODES.join(" or "), d.mode)
     .option("--set <key=value>", "an option of the workload (see: faultline workloads); may be given again", collected)
@@ -64,7 +60,7 @@ export function registerCompare(cli: Command): void {
     .option("--length <size>", "bytes each task maps")
     .option("--duration <time>", "simulated time measured", d.duration)
     .option("--warmup <time>", "simulated time before it", d.warmup)
-    .option("--stagger <time>", "tasks begin their loops up to this much apart, by the seed", DEFAULT_STAGGER)
+    .option("--stagger <time>", "tasks begin their loops up to this much apart, by the seed", d.stagger)
     .option("--costs <file>", "cost table overrides, JSON (see: faultline costs)")
     .option("--checked", "use the kernel build with every costly check")
     .option("--threads <n>", "worker threads of this computer (default: one a core)")
@@ -85,32 +81,9 @@ function commandLine(command: Command): string {
 }
 
 function describe(workload: string, o: CompareOptions, kernel: KernelImage, command: Command): CompareDescription {
-  return usage(() => {
-    const sweep = sweepOfText({ ...o, workload, fs: "ramfs", faultLock: "linux-4.19", mkwrite: "generic_page_mkwrite" });
-    const { tasks, seeds, mode, warmupNs, durationNs, lenBytes } = sweep;
-    // The regime is each point's own.
-    const config: MachineConfig = { ...sweep.config };
-    delete config.faultLock;
-    delete config.mkwrite;
-    if (o.costs !== undefined) config.costs = readCostFile(o.costs, costNames(kernel));
-    const set = sweep.set ?? [];
-    return {
-      workload,
-      regimes: parseRegimes(o.regime),
-      filesystems: [...new Set(o.fs.split(",").map((name) => filesystemByName(name.trim()).name))],
-      cases: casesOf(workload, set),
-      tasks,
-      seeds,
-      mode,
-      set,
-      ...(warmupNs === undefined ? {} : { warmupNs }),
-      ...(durationNs === undefined ? {} : { durationNs }),
-      ...(lenBytes === undefined ? {} : { lenBytes }),
-      staggerNs: parseDuration(o.stagger),
-      config,
-      command: commandLine(command),
-    };
-  });
+  const description = usage(() => compareOfText({ ...o, workload }, commandLine(command)));
+  if (o.costs === undefined) return description;
+  return { ...description, config: { ...description.config, costs: readCostFile(o.costs, costNames(kernel)) } };
 }
 
 async function compareCommand(workload: string, options: CompareOptions, command: Command): Promise<void> {
@@ -179,7 +152,8 @@ function readCompare(file: string): CompareResult {
     throw new UsageError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
   const schema = (parsed as { schema?: unknown } | null)?.schema;
-  if (schema !== COMPARE_SCHEMA)
-    {throw new UsageError(`${file}: expected a comparison of schema ${COMPARE_SCHEMA}, found ${String(schema)}`);}
+  if (schema !== COMPARE_SCHEMA) {
+    throw new UsageError(`${file}: expected a comparison of schema ${COMPARE_SCHEMA}, found ${String(schema)}`);
+  }
   return parsed as CompareResult;
 }
