@@ -37,6 +37,7 @@ function checkChildren(directory: Inode): void {
 /** Counts the dentries of each inode in Inode.pad, through the hash. Returns how many there are. */
 function countNames(): u32 {
   let count: u32 = 0;
+  let cached: u32 = 0;
   for (let i: u32 = 0; i < HASH_BUCKETS; i++) {
     let link = load<u32>(fsState().hash + (i << 2));
     while (link != 0) {
@@ -44,9 +45,11 @@ function countNames(): u32 {
       assert(dentry.linked == 1, "[dent-1] a hashed dentry is linked");
       dentry.inode.pad++;
       count++;
+      if (changetype<usize>(dentry.inode.sb.inodeOps.lookup) != 0) cached++;
       link = dentry.hashNext;
     }
   }
+  assert(cached == fsState().nrCached, "[dca-2] cached names are counted");
   return count;
 }
 

@@ -1,12 +1,15 @@
 /*
  * The dentry cache of filesystems on disks: what goes when memory is short, and what goes at unmount.
  *
- * Interface: dcachePrune, dcacheShrink.
- * Invariants: [dca-1] only a name that nobody uses is dropped: its inode has the dentry's reference alone and nothing to write.
- *             A filesystem that still has to write an inode's metadata holds a reference of it.
+ * Interface: dcacheMakeRoom, dcachePrune, dcacheShrink.
+ * Invariants:
+ *   [dca-1] only a name that nobody uses is dropped: its inode has the dentry's reference alone and no page to write. What else
+ *           is to be written of it the filesystem writes in ->evict, or holds a reference.
+ *   [dca-2] there are about as many cached names as page frames at most, unless they are in use: an eighth of memory.
  * Locks: the namespace mutex.
  * Why not a shrinker called by the page allocator: inodes and dentries come from the object arena, not from page frames.
  */
+import { mmState } from "../mm/state";
 import { Dentry, HASH_BUCKETS, dentryDrop, dentryOfSibling } from "./dentry";
 import { isWalked } from "./namei";
 import { fsState } from "./state";
@@ -19,6 +22,11 @@ function isUnused(dentry: Dentry): bool {
   if (changetype<usize>(inode.sb.inodeOps.lookup) == 0 || dentry.mounted != 0 || inode.entries != 0) return false;
   if (inode.refcount != 1 || inode.mapping.nrDirty != 0 || inode.mapping.nrWriteback != 0) return false;
   return !isWalked(dentry);
+}
+
+/** A name more is about to be cached: above the limit some have to go first. May sleep. As dcachePrune. */
+export function dcacheMakeRoom(): void {
+  if (fsState().nrCached >= mmState().nFrames) dcachePrune();
 }
 
 /**

@@ -108,6 +108,11 @@ function hashOut(dentry: Dentry): void {
   store<u32>(slot, dentry.hashNext);
 }
 
+/** True when the name is on a disk as well. */
+function isCached(dentry: Dentry): bool {
+  return changetype<usize>(dentry.parent.inode.sb.inodeOps.lookup) != 0;
+}
+
 function attach(parent: Dentry, dentry: Dentry, inode: Inode): void {
   assert(isDirectory(parent.inode), "a parent is a directory");
   dentry.inode = inode;
@@ -116,6 +121,7 @@ function attach(parent: Dentry, dentry: Dentry, inode: Inode): void {
   listAddTail(dentry.sibling, parent.inode.children);
   parent.inode.entries++;
   dentry.linked = 1;
+  if (isCached(dentry)) fsState().nrCached++;
   hashIn(dentry);
   if (isDirectory(inode)) inode.dentry = changetype<usize>(dentry);
 }
@@ -126,6 +132,7 @@ function detach(dentry: Dentry): void {
   listDelInit(dentry.sibling);
   dentry.parent.inode.entries--;
   dentry.linked = 0;
+  if (isCached(dentry)) fsState().nrCached--;
   if (isDirectory(dentry.inode)) dentry.inode.dentry = 0;
 }
 

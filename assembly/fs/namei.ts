@@ -20,7 +20,7 @@ import { C_PATH_COMPONENT, chargeCost } from "../sched/cost";
 import { mutexLock, mutexUnlock } from "../sched/mutex";
 import { downRead, upRead } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
-import { dcachePrune } from "./dcache";
+import { dcacheMakeRoom, dcachePrune } from "./dcache";
 import { Dentry, dentryAlloc, dentryAttach, dentryLookup, isNullDentry, rootDentry } from "./dentry";
 import { fdGet } from "./fdtable";
 import { Inode, iput, isDirectory, isSymlink } from "./inode";
@@ -127,6 +127,7 @@ function lookupSlow(parent: Dentry, name: usize, lenBytes: u32): usize {
   upRead(directory.rwsem);
   if (found == 0 || isErr(found)) return found;
   const inode = changetype<Inode>(found);
+  dcacheMakeRoom();
   let dentry = dentryAlloc(name, lenBytes);
   if (isNullDentry(dentry) && dcachePrune()) dentry = dentryAlloc(name, lenBytes);
   if (isNullDentry(dentry)) {

@@ -16,7 +16,7 @@ import {
 } from "../lib/errno";
 import { LC_DIR_I_RWSEM_NESTED } from "../sched/lock-class";
 import { downWrite, downWriteNested, upWrite } from "../sched/rwsem";
-import { dcachePrune } from "./dcache";
+import { dcacheMakeRoom, dcachePrune } from "./dcache";
 import { Dentry, dentryAlloc, dentryExchange, dentryFree, dentryLink, dentryLookup, dentryMove, dentryUnlink, isNullDentry } from "./dentry";
 import { Inode, currentTimeNs, iput, isDirectory, touchTimes } from "./inode";
 import { Lookup, isDots, isMountRoot } from "./namei";
@@ -29,6 +29,7 @@ function inMemory(directory: Inode): bool {
 
 /** A dentry for the last component; memory that is short makes the cache give up names. Null on ENOMEM. */
 function allocName(lookup: Lookup): Dentry {
+  dcacheMakeRoom();
   const dentry = dentryAlloc(lookup.name, lookup.nameLength);
   if (!isNullDentry(dentry) || !dcachePrune()) return dentry;
   return dentryAlloc(lookup.name, lookup.nameLength);

@@ -28,6 +28,8 @@ export class FsState {
   path: usize;
   nrInodes: u32;
   nrDentries: u32;
+  /** Those of filesystems on disks: they can be dropped. */
+  nrCached: u32;
   nrFiles: u32;
   nrFilesStructs: u32;
   nrLongScratch: u32;

@@ -8,6 +8,7 @@
  */
 import { EFAULT, EINTR, EINVAL, ESRCH } from "../lib/errno";
 import { bootAlloc } from "../memlayout";
+import { sysFchmod, sysFchmodat, sysUtimensat } from "../fs/attr-syscalls";
 import {
   sysFallocate, sysFdatasync, sysFsync, sysFtruncate, sysIoctl, sysSync, sysSyncfs, sysTruncate,
 } from "../fs/data-syscalls";
@@ -114,6 +115,7 @@ function enterFiles(): void {
   enter(44, sysFstatfs);
   enter(46, sysFtruncate);
   enter(47, sysFallocate);
+  enter(52, sysFchmod);
   enter(56, sysOpenat);
   enter(57, sysClose);
   enter(61, sysGetdents64);
@@ -139,8 +141,10 @@ function enterNames(): void {
   enter(40, sysMount);
   enter(43, sysStatfs);
   enter(45, sysTruncate);
+  enter(53, sysFchmodat);
   enter(78, sysReadlinkat);
   enter(79, sysNewfstatat);
+  enter(88, sysUtimensat);
   enter(276, sysRenameat2);
 }
 

@@ -2,7 +2,7 @@
  * Directories: getdents64 of many entries, while others come and go, and the times of files and directories.
  * Checks [rd-1] [dent-2].
  */
-import { O_CREAT, O_RDONLY, O_RDWR, SEEK_SET, SYS, sys } from "../../src/node.js";
+import { O_CREAT, O_RDONLY, O_RDWR, SEEK_SET, SYS, S_IFMT, S_IFREG, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
 import { E, must } from "../test-machine.js";
 import { type Case, type FilesystemSpec, MNT, make, names, rows, save, sleepMs, stat } from "./mounted.js";
@@ -156,7 +156,35 @@ const times: Case[] = [
   moves("write: not the directory", MNT, (fd) => sys.write(fd, new Uint8Array(3)), ""),
 ];
 
+const attributes: Case[] = [
+  ["chmod", () => modes((path) => sys.chmod(path, 0o640)), [0, 0o640]],
+  ["fchmod keeps the type", () => modes(() => fchmod(0o7777)), [0, 0o7777]],
+  ["chmod of a missing file", () => sys.chmod(`${MNT}/missing`, 0), -E.NOENT],
+  ["utimensat", () => timesSet(), [0, 5_000_000_007, 1_234_567_890]],
+  ["utimensat of a missing file", () => sys.utimes(`${MNT}/missing`, 0, 0), -E.NOENT],
+  moves("chmod: the file", FILE, () => sys.chmod(FILE, 0o600), "c"),
+];
+
+function* modes(call: (path: string) => Call): Call<unknown> {
+  yield* save(FILE, "content");
+  const result = yield* call(FILE);
+  const info = stat(yield* sys.stat(FILE));
+  return [result, (info.mode & S_IFMT) === S_IFREG ? info.mode & 0o7777 : "not a file"];
+}
+
+function* fchmod(mode: number): Call {
+  return yield* sys.fchmod(must(yield* sys.open(FILE, O_RDWR)), mode);
+}
+
+function* timesSet(): Call<unknown> {
+  yield* save(FILE, "content");
+  const result = yield* sys.utimes(FILE, 5_000_000_007, 1_234_567_890);
+  const info = stat(yield* sys.stat(FILE));
+  return [result, info.atimeNs, info.mtimeNs];
+}
+
 export function directoryTests(spec: FilesystemSpec): void {
   rows("getdents", spec, spec.features.symlinks ? [...listing, ...types] : listing);
   rows("times", spec, times);
+  rows("attributes", spec, attributes);
 }

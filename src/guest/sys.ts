@@ -298,6 +298,21 @@ export const sys = {
   *truncate(path: string, len: Word): Call {
     return (yield* withBuffer(SYS.truncate, [0, len], 0, cString(path))).ret;
   },
+  fchmod: (fd: number, mode: number): Call => call(SYS.fchmod, fd, mode),
+  *chmod(path: string, mode: number): Call {
+    return (yield* withBuffer(SYS.fchmodat, [AT_FDCWD, 0, mode], 1, cString(path))).ret;
+  },
+  /** Sets atime and mtime, ns. */
+  *utimes(path: string, atimeNs: number, mtimeNs: number): Call {
+    const data = new Uint8Array(32 + path.length * 3 + 1);
+    const view = new DataView(data.buffer);
+    [atimeNs, mtimeNs].forEach((ns, i) => {
+      view.setBigUint64(16 * i, BigInt(Math.floor(ns / 1e9)), true);
+      view.setBigUint64(16 * i + 8, BigInt(ns % 1e9), true);
+    });
+    data.set(cString(path), 32);
+    return (yield { nr: SYS.utimensat, args: [AT_FDCWD, 32, 0, 0], bufferArgs: [1, 2], data }).ret;
+  },
   sync: (): Call => call(SYS.sync),
   syncfs: (fd: number): Call => call(SYS.syncfs, fd),
   ioctl: (fd: number, cmd: number, arg: Word = 0): Call => call(SYS.ioctl, fd, cmd, arg),
