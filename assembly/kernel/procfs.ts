@@ -8,6 +8,8 @@
  * Why not only host-side views: the victim of the inversion is a guest that reads /proc.
  */
 import { EINTR, EINVAL, ESRCH } from "../lib/errno";
+import { slabState } from "../lib/slab";
+import { PAGE_SIZE } from "../memlayout";
 import { PTE_SPECIAL, pteDirty, ptePfn } from "../cpu/pte";
 import { File } from "../mm/address-space";
 import { mmPut } from "../mm/exit";
@@ -25,6 +27,7 @@ import { LOCK_READ, LOCK_WRITE, LockStat, lockStat } from "../sched/lockdep";
 import { downReadKillable, upRead } from "../sched/rwsem";
 import { Task, cpuAt, isNullTask, sched, taskAt } from "../sched/state";
 import { processById } from "./process";
+import { mountsText } from "./mounts-text";
 import { kernelState } from "./state";
 import { textBegin, textByte, textDec, textField, textHex, textString } from "./text";
 
@@ -36,6 +39,7 @@ export const PROC_STAT: u32 = 4;
 export const PROC_LOCK_STAT: u32 = 5;
 export const PROC_VMSTAT: u32 = 6;
 export const PROC_TASKS: u32 = 7;
+export const PROC_MOUNTS: u32 = 8;
 
 /** A live task of the process, or null. */
 export function taskOfPid(pid: u32): Task {
@@ -45,6 +49,12 @@ export function taskOfPid(pid: u32): Task {
     if (task.tgid == pid && task.mm != 0) return task;
   }
   return changetype<Task>(0);
+}
+
+/** What the object caches have taken: of the arena, and frames beyond it. */
+function slabBytes(): u32 {
+  const s = slabState();
+  return <u32>(s.next - s.base) + s.frames * PAGE_SIZE;
 }
 
 function meminfo(): void {
@@ -57,6 +67,7 @@ function meminfo(): void {
   textField("Inactive(file)", <u64>m.nrInactive * 4, " kB");
   textField("Dirty", <u64>m.nrDirty * 4, " kB");
   textField("Writeback", <u64>m.nrWriteback * 4, " kB");
+  textField("Slab", <u64>slabBytes() >> 10, " kB");
   textField("PageTables", <u64>m.nrPageTables * 4, " kB");
   textField("SwapTotal", 0, " kB");
 }
@@ -231,6 +242,7 @@ export function procText(kind: u32, pid: u32): i32 {
     case PROC_LOCK_STAT: lockStatText(); break;
     case PROC_VMSTAT: vmstat(); break;
     case PROC_TASKS: tasksText(); break;
+    case PROC_MOUNTS: mountsText(); break;
     default: return processText(kind, pid);
   }
   return kernelState().textLength;

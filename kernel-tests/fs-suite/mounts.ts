@@ -78,6 +78,18 @@ function* openUnlinked(): Call {
 
 const covering: Case[] = [
   [
+    "/proc/mounts",
+    function* (t) {
+      must(yield* sys.mkdir(`${MNT}/d`));
+      must(yield* sys.mkdir(`${MNT}/d/e`));
+      must(yield* sys.mount("ramfs", `${MNT}/d/e`));
+      const mounted = t.machine.inspect("mounts").split("\n").map((line) => line.split(" ")[1]);
+      must(yield* sys.umount(`${MNT}/d/e`));
+      return mounted;
+    },
+    ["/", MNT, `${MNT}/d/e`, undefined],
+  ],
+  [
     "the directory below shows again",
     function* () {
       must(yield* make(`${MNT}/above`));

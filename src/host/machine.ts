@@ -77,7 +77,7 @@ export interface Snapshot {
   config: string;
 }
 
-export const INSPECT_KINDS = ["meminfo", "maps", "smaps", "cmdline", "stat", "lock_stat", "vmstat", "tasks"] as const;
+export const INSPECT_KINDS = ["meminfo", "maps", "smaps", "cmdline", "stat", "lock_stat", "vmstat", "tasks", "mounts"] as const;
 export type InspectKind = (typeof INSPECT_KINDS)[number];
 
 /** A guest's own error, with the guest it came from. */
