@@ -21,11 +21,12 @@ import { traceEmit } from "../lib/trace";
 import { TP_BALANCE_DIRTY_PAGES, TP_WAIT_ON_PAGE_WRITEBACK, TP_WRITEBACK_SINGLE_INODE, TP_WRITEBACK_START } from "../tracepoints";
 import { C_BALANCE_DIRTY, C_PAGE_CACHE_LOOKUP, chargeCost } from "../sched/cost";
 import { syncPoint } from "../sched/core";
+import { Event, eventCancel } from "../sched/event";
 import { LC_MMAP_SEM } from "../sched/lock-class";
 import { lockClassHeld } from "../sched/lockdep";
 import { TASK_INTERRUPTIBLE, TASK_KILLABLE, TF_KTHREAD, TF_MEMALLOC, Task, currentTask, isNullTask, sched } from "../sched/state";
 import { taskCreate, taskStart } from "../sched/task";
-import { sleepOn, sleepOnTimeout, waitQueueInit, wakeAll } from "../sched/wait-queue";
+import { sleepOn, sleepOnTimeout, waitQueueActive, waitQueueInit, wakeAll } from "../sched/wait-queue";
 import { AS_STABLE_WRITES, AddressSpace, File } from "./address-space";
 import { errseqCheckAndAdvance, errseqSet } from "./errseq";
 import { putPage } from "./page-alloc";
@@ -63,8 +64,11 @@ export function mappingBecameDirty(mapping: AddressSpace): void {
   else wakeAll(m.flusherWait);
 }
 
+/** Nothing left to expire: the flusher sleeps without a time, so that a machine with nothing to do is idle. */
 export function mappingBecameClean(mapping: AddressSpace): void {
   listDelInit(mapping.dirtyLink);
+  const m = mmState();
+  if (listEmpty(m.dirtyMappings) && waitQueueActive(m.flusherWait)) eventCancel(changetype<Event>(m.flusher.timer));
 }
 
 /** Without a task for it (EAGAIN) dirtiers and fsync write by themselves; the next dirty mapping tries again. */

@@ -94,7 +94,7 @@ export class SchedState {
   treeLeaves: u32;
   /** The task whose operation ended, for the host. */
   guestTask: Task;
-  /** Number of tasks that are neither free nor zombie. */
+  /** Number of tasks that are neither free nor zombie, kernel threads left out. */
   liveTasks: u32;
   /** Most bytes of a save area that were ever used. */
   saveHighWater: u32;

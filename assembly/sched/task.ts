@@ -16,7 +16,7 @@ import { bootAlloc } from "../memlayout";
 import { TP_SCHED_EXIT, TP_SCHED_FORK, TP_SIGNAL_GENERATE } from "../tracepoints";
 import { WAKE_SIGNAL, enqueueTask, isSleeping, wakeUp } from "./core";
 import {
-  Cpu, STRIDE_SKEW, TASK_FREE, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNABLE, TASK_STRIDE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, Task,
+  Cpu, STRIDE_SKEW, TASK_FREE, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNABLE, TASK_STRIDE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TF_KTHREAD, Task,
   cpuAt, isNullTask, sched, taskAt,
 } from "./state";
 import { saveAreaInit } from "./switch";
@@ -81,7 +81,7 @@ export function taskCreate(entry: (task: Task) => void, flags: u32): Task {
   listInit(task.waitLink);
   listInit(task.exitList);
   saveAreaInit(task);
-  s.liveTasks++;
+  if ((flags & TF_KTHREAD) == 0) s.liveTasks++;
   return task;
 }
 
@@ -103,7 +103,7 @@ export function taskExit(code: i32): void {
   assert(s.preemptCount == 0, "[lk-2] a task exits holding a spinlock");
   task.exitCode = code;
   task.state = TASK_ZOMBIE;
-  s.liveTasks--;
+  if ((task.flags & TF_KTHREAD) == 0) s.liveTasks--;
   traceEmit(s.clockNs, TP_SCHED_EXIT, task.cpu, task.id, task.id, <u64>code);
 }
 
