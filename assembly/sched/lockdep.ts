@@ -108,6 +108,24 @@ function reaches(rows: usize, from: u32, to: u32): bool {
   return false;
 }
 
+/**
+ * What speaks against a new order: the chain in which the opposite was first seen, or, when several orders together close the
+ * cycle, a path of classes through the graph. The graph has no cycle yet, so the path ends.
+ */
+function oppositeOf(d: LockdepState, from: u32, to: u32): u64 {
+  const seen = load<u64>(d.chains + (((from << 6) + to) << 3));
+  if (seen != 0 || from == to) return seen;
+  let path: u64 = from;
+  let at = from;
+  for (let length: u32 = 1; at != to && length < 8; length++) {
+    let row = load<u64>(d.rows + (at << 3));
+    while (<u32>ctz(row) != to && !reaches(d.rows, <u32>ctz(row), to)) row &= row - 1;
+    at = <u32>ctz(row);
+    path |= <u64>at << (length << 3);
+  }
+  return path;
+}
+
 function learn(d: LockdepState, task: Task, held: u32, taken: u32): void {
   const rows = d.rows;
   if (held == taken || reaches(rows, taken, held)) {
@@ -116,7 +134,7 @@ function learn(d: LockdepState, task: Task, held: u32, taken: u32): void {
     d.takenClass = taken;
     d.heldClass = held;
     d.newChain = heldChain(task);
-    d.oldChain = load<u64>(d.chains + (((taken << 6) + held) << 3));
+    d.oldChain = oppositeOf(d, taken, held);
     assert(held != taken, "[lk-1] possible recursive locking detected");
     assert(false, "[lk-1] possible circular locking dependency detected");
   }

@@ -27,6 +27,7 @@ export * from "../../assembly/sched/cpu-tree";
 export * from "../../assembly/sched/event";
 export * from "../../assembly/sched/lock-class";
 export * from "../../assembly/sched/lockdep";
+export * from "../../assembly/sched/lock-wait";
 export * from "../../assembly/sched/state";
 export * from "../../assembly/sched/switch";
 export * from "../../assembly/sched/task";

@@ -135,6 +135,10 @@ export class Rig {
     return this.harness.call(name, ...args);
   }
 
+  text(at: number): string {
+    return this.harness.text(at);
+  }
+
   rwsem(classId = TEST_A): number {
     return this.call("newRwsem", classId);
   }
