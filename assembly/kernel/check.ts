@@ -21,7 +21,7 @@ import { blockCheck } from "../block/init";
 import { AS_UNEVICTABLE, AddressSpace } from "../mm/address-space";
 import { MmStruct, mmOfList } from "../mm/mm-struct";
 import { checkPageAlloc } from "../mm/page-alloc";
-import { PAGE_SHIFT } from "../memlayout";
+import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { PG_DIRTY, PG_LRU, PG_RESERVED, PG_SLAB, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
 import { pteLookup, pteRangeNext } from "../mm/pgtable";
 import { mmState } from "../mm/state";
@@ -63,7 +63,13 @@ function checkFilePte(vma: VmArea, page: Page, pte: u64, address: u64): void {
   assert(page.mapping == changetype<usize>(vma.file.mapping), "[page-2] a mapped file page is the file's");
   assert(page.index == linearPgoff(vma, address), "[page-2] a mapped file page is at its offset");
   if ((pte & PTE_W) != 0) assert((vma.flags & VM_SHARED) != 0, "[fk-1] a private file page is writable");
-  if ((pte & PTE_W) != 0 && wantsWriteNotify(vma)) assert(page.test(PG_DIRTY), "[mk-1] a writable PTE of a clean page");
+  if ((pte & PTE_W) == 0 || !wantsWriteNotify(vma)) return;
+  assert(page.test(PG_DIRTY), "[mk-1] a writable PTE of a clean page");
+  if (changetype<usize>(vma.file.vmOps.pageMkwrite) == 0) return;
+  const start = (<u64>page.index) << PAGE_SHIFT;
+  const size = vma.file.mapping.sizeBytes;
+  const reach = size - start < PAGE_SIZE ? size - start : PAGE_SIZE;
+  assert(size > start && page.preparedEnd >= reach, "[mk-1] a writable PTE reaches a block without space");
 }
 
 function checkInFileTree(vma: VmArea): void {

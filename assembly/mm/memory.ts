@@ -37,7 +37,9 @@ import { maybeUnlockForIo, releaseFaultLock } from "./fault-lock";
 import { doPageMkwrite } from "./mkwrite";
 import { MmStruct } from "./mm-struct";
 import { GFP_KERNEL, GFP_ZERO, allocPage, putPage } from "./page-alloc";
-import { PG_SWAPBACKED, Page, addressToPage, getPage, isNullPage, lockPage, pageAddress, pageToPfn, pfnToPage, unlockPage } from "./page";
+import {
+  PG_DIRTY, PG_SWAPBACKED, Page, addressToPage, getPage, isNullPage, lockPage, pageAddress, pageLocked, pageToPfn, pfnToPage, unlockPage,
+} from "./page";
 import { setPageDirty } from "./page-writeback";
 import { lockPte, pteAlloc, unlockPte } from "./pgtable";
 import { pageAddRmap, pageRemoveRmap } from "./rmap";
@@ -225,6 +227,14 @@ function doCowFault(vmf: VmFault): u32 {
   return VM_FAULT_NOPAGE;
 }
 
+/** [mk-2] What page_mkwrite, or an earlier run of it, has answered for: the PTE may go in. The range is the walks' to check. */
+function assertPrepared(vmf: VmFault, page: Page): void {
+  assert(pageLocked(page), "[mk-2] a page is unlocked between page_mkwrite and its PTE");
+  assert(page.test(PG_DIRTY), "[mk-1] page_mkwrite returned a clean page");
+  assert(page.mapping == changetype<usize>(vmf.file.mapping), "[mk-2] page_mkwrite returned a page of another file");
+  assertVma(vmf.vma);
+}
+
 /** Write to a shared file mapping without a PTE (SCENARIOS 2.3). */
 function doSharedFault(vmf: VmFault): u32 {
   let ret = doFault(vmf);
@@ -237,6 +247,7 @@ function doSharedFault(vmf: VmFault): u32 {
       putPage(page);
       return made;
     }
+    assertPrepared(vmf, page);
   }
   const done = finishFault(vmf, readBits(vmf.vma) | PTE_W | PTE_D);
   if (done != 0) {
@@ -304,6 +315,7 @@ function wpPageShared(vmf: VmFault): u32 {
       putPage(page);
       return made;
     }
+    assertPrepared(vmf, page);
   } else lockPage(page);
   let ret = wpPageReuse(vmf, mkwrite ? TP_WP_SHARED : TP_WP_REUSE);
   if (ret != 0) unlockPage(page);
