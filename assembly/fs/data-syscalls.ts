@@ -61,12 +61,10 @@ function checkFallocMode(mode: u64): i32 {
 }
 
 export function sysFallocate(fd: u64, mode: u64, offset: u64, lenBytes: u64, a4: u64, a5: u64): i64 {
-  if (<i64>offset < 0 || <i64>lenBytes <= 0) return -EINVAL;
-  const error = checkFallocMode(mode);
-  if (error != 0) return error;
   const file = fdHold(fd);
   if (fileIsNull(file)) return -EBADF;
-  const result = fallocateFile(file, <u32>mode, offset, lenBytes);
+  let result: i64 = <i64>offset < 0 || <i64>lenBytes <= 0 ? -EINVAL : checkFallocMode(mode);
+  if (result == 0) result = fallocateFile(file, <u32>mode, offset, lenBytes);
   putFile(file);
   return result;
 }

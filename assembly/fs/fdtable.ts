@@ -3,7 +3,7 @@
  *
  *     files_struct:  refcount | count | MAX_FDS entries (file address or 0)
  *
- * Interface: filesAlloc, filesGet, filesPut, filesDup, fdAlloc, fdGet, fdInstall, fdReplace, fdClose, checkFiles.
+ * Interface: filesAlloc, filesGet, filesPut, filesDup, fdGet, fdsFull, fdInstall, fdReplace, fdClose, checkFiles.
  * Invariants: [fd-1] an entry holds one reference of its file; the lowest free number is given out.
  * Locks: none; an operation on the table is one emulated step (closing a file comes after).
  * Why not grow the table: a limit that a guest can hit is EMFILE, as RLIMIT_NOFILE is.
@@ -75,6 +75,11 @@ export function filesDup(files: usize): usize {
 export function fdGet(files: usize, fd: u64): VfsFile {
   if (fd >= MAX_FDS) return changetype<VfsFile>(0);
   return changetype<VfsFile>(<usize>load<u32>(slotAt(files, <u32>fd)));
+}
+
+/** True when every number is taken: asked before a file is made or truncated for nothing. */
+export function fdsFull(files: usize): bool {
+  return changetype<FilesStruct>(files).count == MAX_FDS;
 }
 
 /** Puts a file at the lowest free number, handing over the caller's reference. Returns the number or -EMFILE. */

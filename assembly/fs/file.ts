@@ -1,7 +1,7 @@
 /*
  * Open files.
  *
- * Interface: VfsFile, O_*, fileOpen(inode, flags), filePutFinal (MmState.fputFn), fput, fileUpdateTime.
+ * Interface: VfsFile, O_*, fileOpen(inode, flags), filePutFinal (MmState.fputFn), fput, fileUpdateTime, noteWrittenTo, writtenTo.
  * Invariants: [file-1] an open file holds one reference of its inode; the last reference of the file gives it back.
  * Locks: f_pos_lock (mutex) around read and write that use the position.
  * Why not separate struct and mm view: mm's File is the head of this one, so a VMA's file is this file.
@@ -10,9 +10,10 @@ import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { LC_F_POS_LOCK } from "../sched/lock-class";
 import { Mutex, mutexInit } from "../sched/mutex";
 import { C_FILE_OPEN, chargeCost } from "../sched/cost";
+import { currentTask } from "../sched/state";
 import { AddressSpace, File, putFile } from "../mm/address-space";
 import { errseqSample } from "../mm/errseq";
-import { Inode, currentTimeNs, ihold, iput, touchTimes } from "./inode";
+import { Inode, currentTimeNs, ihold, iput, isDirectory, touchTimes } from "./inode";
 import { CACHE_FILE, fsState } from "./state";
 
 export const O_RDONLY: u32 = 0;
@@ -55,7 +56,8 @@ export function fileOpen(inode: Inode, flags: u32): VfsFile {
   file.refcount = 1;
   file.inode = changetype<usize>(inode);
   file.mapping = inode.mapping;
-  file.vmOps = inode.sb.vmOps;
+  // A directory cannot be mapped (ENODEV, after mmap has looked at the rights).
+  if (!isDirectory(inode)) file.vmOps = inode.sb.vmOps;
   file.flags = flags;
   file.raPrev = u32.MAX_VALUE;
   file.wbErr = errseqSample(changetype<usize>(inode.mapping) + offsetof<AddressSpace>("wbErr"));
@@ -93,4 +95,13 @@ export function fileUpdateTime(file: File): i32 {
 
 export function fput(file: VfsFile): void {
   putFile(file);
+}
+
+/** Where the task's last write ended, in its scratch: write(2) moves the position there, pwrite(2) leaves the position alone. */
+export function noteWrittenTo(pos: u64): void {
+  store<u64>(currentTask().gather + 80, pos);
+}
+
+export function writtenTo(): u64 {
+  return load<u64>(currentTask().gather + 80);
 }

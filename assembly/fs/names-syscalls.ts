@@ -104,8 +104,9 @@ function twoPaths(fromDir: u64, from: u64, toDir: u64, to: u64, flags: u32, link
   const gotTo = getname(to);
   let result = isErr(gotTo) ? ptrErr(gotTo) : 0;
   if (result == 0) {
-    const follow = link && flags != 0 ? WALK_FOLLOW : 0;
-    result = walkTwoForChange(fromDir, changetype<PathName>(gotFrom), follow, toDir, changetype<PathName>(gotTo), link ? WALK_CREATE : 0);
+    // rename looks at slashes behind a name itself, after both parents were found.
+    const first = !link ? WALK_CREATE : flags != 0 ? WALK_FOLLOW : 0;
+    result = walkTwoForChange(fromDir, changetype<PathName>(gotFrom), first, toDir, changetype<PathName>(gotTo), WALK_CREATE);
     if (result == 0) {
       result = link ? nameLink(lookupAt(0), lookupAt(1)) : nameRename(lookupAt(0), lookupAt(1), flags);
       endChange(lookupAt(1));

@@ -165,9 +165,10 @@ function isAncestor(ancestor: Dentry, dentry: Dentry): bool {
 
 function checkRename(from: Lookup, to: Lookup, flags: u32): i32 {
   const moved = from.dentry;
-  if (isNullDentry(moved)) return -ENOENT;
   if (changetype<usize>(from.parent.inode.sb) != changetype<usize>(to.parent.inode.sb)) return -EXDEV;
-  if (isDots(from) || isDots(to)) return -EBUSY;
+  if (isDots(from)) return -EBUSY;
+  if (isDots(to)) return (flags & RENAME_NOREPLACE) != 0 ? -EEXIST : -EBUSY;
+  if (isNullDentry(moved)) return -ENOENT;
   const replaced = to.dentry;
   if (!isNullDentry(replaced) && (flags & RENAME_NOREPLACE) != 0) return -EEXIST;
   if (isMountRoot(moved) || (!isNullDentry(replaced) && isMountRoot(replaced))) return -EBUSY;

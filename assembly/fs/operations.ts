@@ -105,7 +105,7 @@ export const DIR_ENTRY_BYTES: u32 = <u32>offsetof<DirEntry>("name0") + 256;
 export class FileOperations {
   /** read(2) from pos into user memory. Returns the bytes read or -errno. */
   read: (file: VfsFile, user: u64, count: u32, pos: u64) => i64;
-  /** write(2) at pos, or at the end with O_APPEND; moves file.pos behind the bytes. Returns the bytes written or -errno. */
+  /** write(2) at pos, or at the end with O_APPEND; notes where the bytes end (noteWrittenTo). Returns the bytes written or -errno. */
   write: (file: VfsFile, user: u64, count: u32, pos: u64) => i64;
   /** Everything of the file in [startBytes, endBytes] reaches the disk, and what is needed to find it. Null: writepages. */
   fsync: (file: VfsFile, startBytes: u64, endBytes: u64, dataOnly: u32) => i32;

@@ -24,7 +24,7 @@ import { PG_UPTODATE, Page, pageAddress, unlockPage } from "../mm/page";
 import { setPageDirty } from "../mm/page-writeback";
 import { balanceDirtyPages } from "../mm/writeback";
 import { copyFromUserInatomic, copyToUser, faultInReadable } from "../mm/uaccess";
-import { O_APPEND, VfsFile, fileUpdateTime } from "./file";
+import { O_APPEND, VfsFile, fileUpdateTime, noteWrittenTo } from "./file";
 import { currentTimeNs, iSizeWrite, inodeOfMapping } from "./inode";
 
 /** read(2) of a file in the page cache, from pos. Returns bytes read or -errno. */
@@ -98,14 +98,14 @@ function writeOnce(file: VfsFile, user: u64, n: u32, pos: u64): i32 {
   return end(file, mapping, pos, n, n - left, page);
 }
 
-/** write(2) into the page cache, at pos or at the end with O_APPEND. Returns bytes written or -errno; file.pos follows. */
+/** write(2) into the page cache, at pos or at the end with O_APPEND. Returns bytes written or -errno, and notes where they end. */
 export function genericFileWrite(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
   const inode = file.host;
   downWrite(inode.rwsem);
   const start = (file.flags & O_APPEND) != 0 ? inode.mapping.sizeBytes : pos;
   const result = writeLocked(file, user, count, start);
   upWrite(inode.rwsem);
-  if (result > 0) file.pos = start + <u64>result;
+  if (result > 0) noteWrittenTo(start + <u64>result);
   return result;
 }
 

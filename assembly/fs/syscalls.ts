@@ -8,7 +8,7 @@
  * Why not in each part's file: here one can read beside each other what the calls check.
  */
 import {
-  EBADF, EEXIST, EINVAL, EISDIR, ELOOP, EMFILE, ENODEV, ENOENT, ENOMEM, ENOTDIR, EROFS, errPtr, isErr, ptrErr,
+  EBADF, EEXIST, EINVAL, EISDIR, ELOOP, EMFILE, ENOENT, ENOMEM, ENOTDIR, EROFS, errPtr, isErr, ptrErr,
 } from "../lib/errno";
 import { MAX_FDS } from "../config";
 import { mutexLock, mutexUnlock } from "../sched/mutex";
@@ -16,12 +16,14 @@ import { downWrite, upWrite } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
 import { getFile, putFile } from "../mm/address-space";
 import { isNullDentry } from "./dentry";
-import { fdClose, fdGet, fdInstall, fdReplace } from "./fdtable";
+import { fdClose, fdGet, fdInstall, fdReplace, fdsFull } from "./fdtable";
 import {
-  O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, VfsFile, fileOpen,
+  O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, VfsFile, fileOpen, writtenTo,
 } from "./file";
 import { Inode, S_IFREG, ihold, iput, isDirectory, isSymlink } from "./inode";
-import { Lookup, WALK_FOLLOW, endChange, lookupAt, namespaceLock, namespaceUnlock, pathWalk, startChange } from "./namei";
+import {
+  Lookup, WALK_CREATE, WALK_FOLLOW, endChange, isDots, lookupAt, namespaceLock, namespaceUnlock, pathWalk, startChange,
+} from "./namei";
 import { nameCreate } from "./namespace";
 import { PathName, getname, putname } from "./scratch";
 import { sbEndWrite, sbPin, sbStartWrite, sbUnpin } from "./super";
@@ -53,6 +55,7 @@ export function mayWrite(file: VfsFile): bool {
 export function sysOpenat(dirfd: u64, path: u64, flags: u64, mode: u64, a4: u64, a5: u64): i64 {
   const f = <u32>flags;
   if ((f & O_ACCMODE) == O_ACCMODE || (f & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY)) return -EINVAL;
+  if (fdsFull(currentTask().files)) return -EMFILE;
   const got = getname(path);
   if (isErr(got)) return ptrErr(got);
   const name = changetype<PathName>(got);
@@ -70,7 +73,8 @@ export function sysOpenat(dirfd: u64, path: u64, flags: u64, mode: u64, a4: u64,
 /** The inode to open, made if it must be: referenced, its super block pinned; or ERR_PTR. */
 function openLookup(dirfd: u64, name: PathName, flags: u32, mode: u32): usize {
   const exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
-  const walkFlags = exclusive || (flags & O_NOFOLLOW) != 0 ? 0 : WALK_FOLLOW;
+  let walkFlags = exclusive || (flags & O_NOFOLLOW) != 0 ? 0 : WALK_FOLLOW;
+  if ((flags & O_CREAT) != 0) walkFlags |= WALK_CREATE;
   while (true) {
     namespaceLock();
     const lookup = lookupAt(0);
@@ -81,6 +85,8 @@ function openLookup(dirfd: u64, name: PathName, flags: u32, mode: u32): usize {
       return openCreate(lookup, mode);
     }
     if (missing) error = -ENOENT;
+    // "name/" is never made, and never opened to be made.
+    if (error == 0 && (flags & O_CREAT) != 0 && lookup.trailing != 0 && !isDots(lookup)) error = -EISDIR;
     if (error == 0) error = checkOpen(lookup.dentry.inode, flags);
     if (error == 0) pinInode(lookup.dentry.inode);
     namespaceUnlock();
@@ -164,8 +170,8 @@ function readWrite(fd: u64, user: u64, count: u64, write: bool): i64 {
     mutexLock(file.posLock);
     const pos = file.pos;
     result = transfer(file, user, count, pos, write);
-    // A write has moved the position itself: O_APPEND starts elsewhere.
-    if (result > 0 && !write) file.pos = pos + <u64>result;
+    // O_APPEND starts elsewhere.
+    if (result > 0) file.pos = write ? writtenTo() : pos + <u64>result;
     mutexUnlock(file.posLock);
   }
   putFile(file);
@@ -185,11 +191,7 @@ function readWriteAt(fd: u64, user: u64, count: u64, pos: u64, write: bool): i64
   const file = fdHold(fd);
   if (fileIsNull(file)) return -EBADF;
   let result: i64 = -EBADF;
-  if (write ? mayWrite(file) : mayRead(file)) {
-    const before = file.pos;
-    result = transfer(file, user, count, pos, write);
-    file.pos = before;
-  }
+  if (write ? mayWrite(file) : mayRead(file)) result = transfer(file, user, count, pos, write);
   putFile(file);
   return result;
 }
@@ -235,15 +237,7 @@ export function sysDup3(fd: u64, newFd: u64, flags: u64, a3: u64, a4: u64, a5: u
   return <i64>newFd;
 }
 
-/** The file of an mmap, with a reference. Null with *errno set to -EBADF or -ENODEV. */
-export function fileForMmap(fd: u64, errno: usize): VfsFile {
-  const file = fdHold(fd);
-  store<i32>(errno, 0);
-  if (fileIsNull(file)) store<i32>(errno, -EBADF);
-  else if (isDirectory(file.host)) {
-    store<i32>(errno, -ENODEV);
-    putFile(file);
-    return changetype<VfsFile>(0);
-  }
-  return file;
+/** The file of an mmap, with a reference. Null: EBADF. */
+export function fileForMmap(fd: u64): VfsFile {
+  return fdHold(fd);
 }

@@ -6,8 +6,7 @@
  * Locks: none here.
  * Why not in mm: mmap takes a file number, and those are the fs room's.
  */
-import { EINVAL, ENOMEM } from "../lib/errno";
-import { currentTask } from "../sched/state";
+import { EBADF, EINVAL, ENOMEM } from "../lib/errno";
 import { fileForMmap } from "../fs/syscalls";
 import { File, putFile } from "../mm/address-space";
 import { doMadvise } from "../mm/madvise";
@@ -24,9 +23,8 @@ export function sysMmap(address: u64, lenBytes: u64, prot: u64, flags: u64, fd: 
   const f = <u32>flags;
   let file = changetype<File>(0);
   if ((f & MAP_ANONYMOUS) == 0) {
-    const errno = currentTask().gather + 64;
-    file = fileForMmap(fd, errno);
-    if (changetype<usize>(file) == 0) return load<i32>(errno);
+    file = fileForMmap(fd);
+    if (changetype<usize>(file) == 0) return -EBADF;
   } else if (wantsSharedAnonymous(f)) {
     if (lenBytes == 0) return -EINVAL;
     if (lenBytes > (<u64>1 << 43)) return -ENOMEM;
