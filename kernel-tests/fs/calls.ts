@@ -27,7 +27,13 @@ export type FsCall =
 /** A number, bytes or names as text, or a stat. */
 export type Answer = number | string | object;
 
-const text = (bytes: Uint8Array | number): Answer => (typeof bytes === "number" ? bytes : `bytes ${[...bytes].join()}`);
+/** Bytes as text; many are told by their number, the first ones and a checksum. */
+function text(bytes: Uint8Array | number): Answer {
+  if (typeof bytes === "number") return bytes;
+  if (bytes.length <= 16) return `bytes ${[...bytes].join()}`;
+  const sum = bytes.reduce((hash, byte) => (Math.imul(hash, 31) + byte) >>> 0, 7);
+  return `${bytes.length} bytes ${[...bytes.subarray(0, 8)].join()}.. checksum ${sum}`;
+}
 const names = (list: string[] | number): Answer => (typeof list === "number" ? list : list.join("; "));
 
 export function onModel(fs: ModelFs, c: FsCall): Answer {

@@ -239,7 +239,7 @@ function frameOf(t: TestMachine, pid: number, at: number): number {
   const steps = t.machine.pageTable(pid, at);
   const leaf = steps[steps.length - 1];
   if (!leaf) throw new Error("the page is not mapped");
-  return Number((BigInt(leaf.entry) >> 10n) << 12n);
+  return Number((leaf.entry >> 10n) << 12n);
 }
 
 it("SIGSEGV of a bad access stays SIGSEGV when memory is short", () => {

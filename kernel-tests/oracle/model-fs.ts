@@ -32,7 +32,9 @@ export const MAX_FDS = 256;
 
 interface FileNode {
   kind: "file";
-  data: Uint8Array;
+  /** Whole pages; what lies behind `size` in the last one can be stored to through a mapping, and shows when the file grows. */
+  pages: Uint8Array;
+  size: number;
   links: number;
 }
 interface DirectoryNode {
@@ -118,13 +120,13 @@ export class ModelFs {
     let node = place.node;
     if (!node) {
       if (!create) return -E.NOENT;
-      node = { kind: "file", data: new Uint8Array(0), links: 1 };
+      node = { kind: "file", pages: new Uint8Array(0), size: 0, links: 1 };
       place.directory.entries.set(place.name, node);
     } else {
       const bad = this.mayOpen(node, flags, place.trailing);
       if (bad !== 0) return bad;
     }
-    if ((flags & O_TRUNC) !== 0 && node.kind === "file") node.data = new Uint8Array(0);
+    if ((flags & O_TRUNC) !== 0 && node.kind === "file") resize(node, 0);
     return this.install({ node, flags, pos: 0 });
   }
 
@@ -166,7 +168,7 @@ export class ModelFs {
   private readAt(file: OpenFile | undefined, count: number, pos: number): Uint8Array | number {
     if (!file || (file.flags & O_ACCMODE) === O_WRONLY) return -E.BADF;
     if (file.node.kind === "directory") return -E.ISDIR;
-    return file.node.data.slice(pos, pos + count);
+    return file.node.pages.slice(pos, Math.min(pos + count, file.node.size));
   }
 
   write(fd: number, bytes: Uint8Array): number {
@@ -184,9 +186,9 @@ export class ModelFs {
     if (!file || (file.flags & O_ACCMODE) === O_RDONLY) return -E.BADF;
     if (file.node.kind === "directory") return -E.ISDIR;
     if (bytes.length === 0) return 0;
-    const at = (file.flags & O_APPEND) !== 0 ? file.node.data.length : pos;
-    if (at + bytes.length > file.node.data.length) resize(file.node, at + bytes.length);
-    file.node.data.set(bytes, at);
+    const at = (file.flags & O_APPEND) !== 0 ? file.node.size : pos;
+    if (at + bytes.length > file.node.size) resize(file.node, at + bytes.length);
+    file.node.pages.set(bytes, at);
     if (moves) file.pos = at + bytes.length;
     return bytes.length;
   }
@@ -194,7 +196,7 @@ export class ModelFs {
   lseek(fd: number, offset: number, whence: number): number {
     const file = this.file(fd);
     if (!file) return -E.BADF;
-    const size = file.node.kind === "file" ? file.node.data.length : 0;
+    const size = file.node.kind === "file" ? file.node.size : 0;
     if (![SEEK_SET, SEEK_CUR, SEEK_END].includes(whence)) return -E.INVAL;
     const target = offset + (whence === SEEK_CUR ? file.pos : whence === SEEK_END ? size : 0);
     if (target < 0) return -E.INVAL;
@@ -219,8 +221,8 @@ export class ModelFs {
     if (mode !== 0 && mode !== FALLOC_FL_KEEP_SIZE && mode !== punch) return -E.OPNOTSUPP;
     if ((file.flags & O_ACCMODE) === O_RDONLY) return -E.BADF;
     if (file.node.kind !== "file") return -E.ISDIR;
-    if (mode === punch) file.node.data.fill(0, offset, offset + length);
-    if (mode === 0 && offset + length > file.node.data.length) resize(file.node, offset + length);
+    if (mode === punch) file.node.pages.fill(0, offset, offset + length);
+    if (mode === 0 && offset + length > file.node.size) resize(file.node, offset + length);
     return 0;
   }
 
@@ -297,7 +299,7 @@ export class ModelFs {
     const file = this.file(fd);
     if (!file) return -E.BADF;
     const { node } = file;
-    if (node.kind === "file") return { kind: "file", nlink: node.links, size: node.data.length };
+    if (node.kind === "file") return { kind: "file", nlink: node.links, size: node.size };
     const directories = [...node.entries.values()].filter((entry) => entry.kind === "directory").length;
     return { kind: "directory", nlink: node.removed ? 0 : 2 + directories, size: -1 };
   }
@@ -306,16 +308,15 @@ export class ModelFs {
   mappedStore(fd: number, offset: number, value: number): number | string {
     const file = this.mappable(fd, O_RDWR);
     if (typeof file === "number") return file;
-    if (offset >= Math.ceil(file.data.length / PAGE) * PAGE) return "SIGBUS";
-    // What lies behind the end in the last page is not the file's.
-    if (offset < file.data.length) file.data[offset] = value;
+    if (offset >= file.pages.length) return "SIGBUS";
+    file.pages[offset] = value;
     return 0;
   }
 
   mappedLoad(fd: number, offset: number): number | string {
     const file = this.mappable(fd, O_RDONLY);
     if (typeof file === "number") return file;
-    return offset >= Math.ceil(file.data.length / PAGE) * PAGE ? "SIGBUS" : (file.data[offset] ?? 0);
+    return file.pages[offset] ?? "SIGBUS";
   }
 
   private mappable(fd: number, need: number): FileNode | number {
@@ -326,10 +327,13 @@ export class ModelFs {
   }
 }
 
-function resize(node: FileNode, length: number): void {
-  const data = new Uint8Array(length);
-  data.set(node.data.subarray(0, length));
-  node.data = data;
+/** Shrinking zeroes what is cut off; growing shows what stores have left behind the old end, as Linux's tmpfs does. */
+function resize(node: FileNode, size: number): void {
+  const pages = new Uint8Array(Math.ceil(size / PAGE) * PAGE);
+  pages.set(node.pages.subarray(0, pages.length));
+  if (size < node.size) pages.fill(0, size);
+  node.pages = pages;
+  node.size = size;
 }
 
 /** True when `ancestor` is `node` or above it. */
