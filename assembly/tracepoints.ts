@@ -61,7 +61,15 @@ export const TP_MKWRITE_STASH_REJECTED: u32 = 51;
 export const TP_MKWRITE_COMPLETED: u32 = 52;
 export const TP_MKWRITE_PREPARED: u32 = 53;
 export const TP_VMA_LOCK_MISS: u32 = 54;
-export const TP_COUNT: u32 = 55;
+export const TP_COWFS_BAD_BLOCK: u32 = 55;
+export const TP_COWFS_BAD_DATA: u32 = 56;
+export const TP_COWFS_ABORT: u32 = 57;
+export const TP_COWFS_COMMIT: u32 = 58;
+export const TP_COWFS_FLUSH_SPACE: u32 = 59;
+export const TP_COWFS_TICKET: u32 = 60;
+export const TP_COWFS_ORDERED_ADD: u32 = 61;
+export const TP_COWFS_ORDERED_WAIT: u32 = 62;
+export const TP_COUNT: u32 = 63;
 
 export function tracepointName(id: u32): string {
   if (id < 24) return nameLow(id);
@@ -97,6 +105,14 @@ export function tracepointName(id: u32): string {
     case TP_MKWRITE_COMPLETED: return "faultline:mkwrite_completed";
     case TP_MKWRITE_PREPARED: return "faultline:mkwrite_already_prepared";
     case TP_VMA_LOCK_MISS: return "faultline:vma_lock_miss";
+    case TP_COWFS_BAD_BLOCK: return "faultline:cowfs_tree_block_bad";
+    case TP_COWFS_BAD_DATA: return "faultline:cowfs_csum_failed";
+    case TP_COWFS_ABORT: return "faultline:cowfs_transaction_abort";
+    case TP_COWFS_COMMIT: return "btrfs:btrfs_transaction_commit";
+    case TP_COWFS_FLUSH_SPACE: return "btrfs:btrfs_flush_space";
+    case TP_COWFS_TICKET: return "btrfs:btrfs_reserve_ticket";
+    case TP_COWFS_ORDERED_ADD: return "btrfs:btrfs_ordered_extent_add";
+    case TP_COWFS_ORDERED_WAIT: return "btrfs:btrfs_ordered_extent_start";
     default: return "";
   }
 }

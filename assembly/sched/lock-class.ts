@@ -13,6 +13,8 @@
  *                       fs_transaction   (journal handle, transaction)
  *                         invalidate_lock
  *                           page_lock
+ *                             cowfs_transaction      (a page being read waits for an ordered extent, which needs one)
+ *                               cowfs_fs_tree, cowfs_extent_tree, cowfs_csum_tree, cowfs_root_tree
  *                             i_mmap_rwsem
  *                               page_table_lock    (spinlock)
  *                                 i_pages          (xarray, spinlock)
@@ -51,7 +53,13 @@ export const LC_TEST_C: u32 = 23;
 export const LC_I_RWSEM_NESTED: u32 = 24;
 export const LC_DIR_I_RWSEM_NESTED: u32 = 25;
 export const LC_FS_TRANSACTION: u32 = 26;
-export const LC_COUNT: u32 = 27;
+export const LC_COWFS_TRANS: u32 = 27;
+export const LC_COWFS_FS_TREE: u32 = 28;
+export const LC_COWFS_EXTENT_TREE: u32 = 29;
+export const LC_COWFS_CSUM_TREE: u32 = 30;
+export const LC_COWFS_ROOT_TREE: u32 = 31;
+export const LC_INVALIDATE_LOCK_NESTED: u32 = 32;
+export const LC_COUNT: u32 = 33;
 /** Room for the classes of filesystems to come: lockdep's rows are 64 bits. */
 export const LC_MAX: u32 = 64;
 
@@ -83,6 +91,12 @@ export function lockClassName(id: u32): string {
     case LC_I_RWSEM_NESTED: return "i_rwsem/1";
     case LC_DIR_I_RWSEM_NESTED: return "i_rwsem/dir/1";
     case LC_FS_TRANSACTION: return "fs_transaction";
+    case LC_COWFS_TRANS: return "cowfs_transaction";
+    case LC_COWFS_FS_TREE: return "cowfs_fs_tree";
+    case LC_COWFS_EXTENT_TREE: return "cowfs_extent_tree";
+    case LC_COWFS_CSUM_TREE: return "cowfs_csum_tree";
+    case LC_COWFS_ROOT_TREE: return "cowfs_root_tree";
+    case LC_INVALIDATE_LOCK_NESTED: return "invalidate_lock/1";
     default: return "";
   }
 }
@@ -104,15 +118,21 @@ export function lockClassRank(id: u32): u32 {
     case LC_SB_INTERNAL: return 14;
     case LC_FS_TRANSACTION: return 15;
     case LC_INVALIDATE_LOCK: return 16;
-    case LC_PAGE_LOCK: return 17;
-    case LC_I_MMAP_RWSEM: return 18;
-    case LC_PAGE_TABLE_LOCK: return 20;
-    case LC_PAGE_TABLE_LOCK_NESTED: return 21;
-    case LC_I_PAGES: return 22;
-    case LC_LRU_LOCK: return 23;
-    case LC_ZONE_LOCK: return 24;
-    case LC_FILES_LOCK: return 19;
-    case LC_QUEUE_LOCK: return 25;
+    case LC_INVALIDATE_LOCK_NESTED: return 17;
+    case LC_PAGE_LOCK: return 18;
+    case LC_COWFS_TRANS: return 20;
+    case LC_COWFS_FS_TREE: return 21;
+    case LC_COWFS_EXTENT_TREE: return 22;
+    case LC_COWFS_CSUM_TREE: return 23;
+    case LC_COWFS_ROOT_TREE: return 24;
+    case LC_I_MMAP_RWSEM: return 30;
+    case LC_FILES_LOCK: return 31;
+    case LC_PAGE_TABLE_LOCK: return 32;
+    case LC_PAGE_TABLE_LOCK_NESTED: return 33;
+    case LC_I_PAGES: return 34;
+    case LC_LRU_LOCK: return 35;
+    case LC_ZONE_LOCK: return 36;
+    case LC_QUEUE_LOCK: return 37;
     default: return 0xff;
   }
 }
