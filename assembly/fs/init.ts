@@ -14,6 +14,7 @@ import { bootAlloc } from "../memlayout";
 import { LC_S_VFS_RENAME } from "../sched/lock-class";
 import { mutexInit } from "../sched/mutex";
 import { mmState } from "../mm/state";
+import { cowfsInit } from "./cowfs/mount";
 import { DENTRY_BYTES, DENTRY_LONG_BYTES, Dentry, dentryAlloc, dentryInit, dentryLink, isNullDentry } from "./dentry";
 import { FILES_BYTES } from "./fdtable";
 import { VfsFile, filePutFinal } from "./file";
@@ -57,7 +58,8 @@ export function fsInit(): i32 {
   mmState().iputFn = iputHost;
   mmState().fsyncFn = fsyncRange;
   mmState().shmemFileFn = ramfsShmemFile;
-  return makeRoot(changetype<SuperBlock>(mounted));
+  const error = cowfsInit();
+  return error != 0 ? error : makeRoot(changetype<SuperBlock>(mounted));
 }
 
 /** The flusher takes an inode to write it: unmount waits for it. */

@@ -45,6 +45,8 @@ export class FsState {
   superNext: u32;
   superPrev: u32;
   shmemSuper: usize;
+  /** cowfs's caches and space map (cowfs/state.ts). */
+  cowfs: usize;
   /** Next bucket that dcachePrune looks at. */
   pruneNext: u32;
   /** The namespace mutex (fs/namei.ts). */
