@@ -63,7 +63,7 @@ export function cowfsRemapFileRange(src: VfsFile, srcPos: u64, dst: VfsFile, dst
   if (lenBytes == 0) return -EINVAL;
   const mask = <u64>info.blockSize - 1;
   const whole = (lenBytes + mask) & ~mask;
-  const scratch = scratchAlloc(false);
+  const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   lockBoth(from, to);
   let error = settle(from, srcPos, srcPos + whole);

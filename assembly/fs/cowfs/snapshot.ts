@@ -91,7 +91,7 @@ export function createSnapshot(file: VfsFile, cmd: u32, arg: u64): i64 {
   const dir = file.host;
   assert(cmd == SNAP_CREATE, "a command of this file");
   if (!isDirectory(dir)) return -ENOTDIR;
-  const scratch = scratchAlloc(false);
+  const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   let result: i64 = copyFromUser(scratch, arg, ARGS_NAME + NAME_BYTES) != 0 ? -EFAULT : 0;
   const length = result == 0 ? nameLength(scratch + ARGS_NAME) : 0;

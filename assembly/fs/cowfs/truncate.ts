@@ -76,7 +76,7 @@ function touchBlocks(inode: Inode, from: u64, to: u64, zero: bool, scratch: usiz
 /** Zeroes [from, to), which lies in one block, as a store would; a hole is zero already. Returns 0 or -errno. */
 function zeroInBlock(inode: Inode, from: u64, to: u64): i32 {
   if (from >= to) return 0;
-  const scratch = scratchAlloc(false);
+  const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   let result = hasData(inode, from, changetype<ExtentRange>(scratch));
   if (result == 1) result = touchBlocks(inode, from, to, true, scratch);
@@ -188,7 +188,7 @@ export function cowfsFallocate(inode: Inode, mode: u32, offset: u64, lenBytes: u
 function allocate(inode: Inode, start: u64, end: u64): i32 {
   const info = infoOf(inode);
   const size = <u64>info.blockSize;
-  const scratch = scratchAlloc(false);
+  const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   let error: i32 = 0;
   for (let at = start & ~(size - 1); at < end && error == 0; at += size) {
