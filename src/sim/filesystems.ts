@@ -6,8 +6,10 @@
  * Locks: none.
  * Why not paths in workloads: a workload is compared on every filesystem.
  */
-import type { Call } from "../guest/sys.js";
+import { pagestore } from "../fs/pagestore.js";
+import { type Call, must, sys } from "../guest/sys.js";
 import type { MachineConfig } from "../host/config.js";
+import type { ScriptedFilesystem } from "../host/scripted-fs.js";
 import { ParseError } from "./parse.js";
 import { suggestion } from "./suggest.js";
 
@@ -18,12 +20,31 @@ export interface Filesystem {
   directory: string;
   /** What the machine needs for it, given the bytes that a run keeps in files. */
   machine?(fileBytes: number): Partial<MachineConfig>;
+  /** Its definition, when it is written in TypeScript. Not part of a configuration: functions are no data. */
+  definition?: ScriptedFilesystem;
+  /** Share of memory that files may take by default: those that are written back stay below the background threshold. */
+  memoryShare?: number;
   /** Makes and mounts it, in a process of its own. Absent: it is there from boot. */
   setup?(): Call<unknown>;
 }
 
+/** The flusher starts at 10 % of memory: a workload of the fault path should not measure the disk. */
+const BELOW_BACKGROUND = 0.08;
+
 export const FILESYSTEM_TABLE: readonly Filesystem[] = [
   { name: "ramfs", summary: "pages in memory, no page_mkwrite, no disk", directory: "/tmp" },
+  {
+    name: "pagestore",
+    summary: "the example of a filesystem in TypeScript: blocks are pages, reserved by page_mkwrite",
+    directory: "/mnt",
+    machine: (fileBytes) => ({ diskBlocks: Math.ceil(fileBytes / 4096) + 64 }),
+    definition: pagestore,
+    memoryShare: BELOW_BACKGROUND,
+    *setup() {
+      must(yield* sys.mkdir("/mnt"), "mkdir /mnt");
+      must(yield* sys.mount("pagestore", "/mnt"), "mount pagestore");
+    },
+  },
 ];
 
 export const FILESYSTEM_NAMES: readonly string[] = FILESYSTEM_TABLE.map((fs) => fs.name);

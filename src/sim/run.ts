@@ -69,13 +69,13 @@ export async function kernelImage(bytes: Uint8Array): Promise<KernelImage> {
 }
 
 /** The default length of a task's mapping, bytes. */
-export function defaultLength(workload: Workload, tasks: number, memoryBytes: number): number {
+export function defaultLength(workload: Workload, tasks: number, memoryBytes: number, share = 0.6): number {
   if (workload.lenBytes !== undefined) return workload.lenBytes;
   if (workload.footprint === 0) return FULL_LENGTH;
   const need = tasks * workload.footprint;
   let length = FULL_LENGTH;
-  while (length > 4096 && length * need > memoryBytes * 0.6) length /= 2;
-  if (length * need > memoryBytes * 0.8) throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
+  while (length > 4096 && length * need > memoryBytes * share) length /= 2;
+  if (length * need > memoryBytes * Math.min(0.8, share * 1.4)) throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
   return length;
 }
 
@@ -109,7 +109,7 @@ export class Run {
     this.workload = workload;
     this.fs = filesystemByName(description.fs ?? "ramfs");
     const memoryBytes = description.config.memoryBytes ?? 256 * MIB;
-    const lenBytes = description.lenBytes ?? defaultLength(workload, description.tasks, memoryBytes);
+    const lenBytes = description.lenBytes ?? defaultLength(workload, description.tasks, memoryBytes, this.fs.memoryShare);
     if (lenBytes < 4096 || lenBytes % 4096 !== 0) throw new ConfigError(`length ${lenBytes} is not a number of 4096-byte pages`);
     const set = description.set ?? [];
     this.context = {
@@ -132,7 +132,8 @@ export class Run {
       warmupNs: workload.ends === true ? 0 : (description.warmupNs ?? DEFAULT_WARMUP_NS),
       durationNs: workload.ends === true ? LONGEST_NS : (description.durationNs ?? DEFAULT_DURATION_NS),
     };
-    this.machine = Machine.createSync(kernel.module, config);
+    const { definition } = this.fs;
+    this.machine = Machine.createSync(kernel.module, definition ? { ...config, filesystems: [definition] } : config);
     this.machine.command = commandOf(this.description);
   }
 

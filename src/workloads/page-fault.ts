@@ -11,12 +11,13 @@ export function* ownFile(task: TaskContext, fill: boolean): Call {
   const path = `${task.directory}/willitscale.${task.index}`;
   const fd = must(yield* sys.open(path, O_RDWR | O_CREAT), "open");
   must(yield* sys.ftruncate(fd, task.lenBytes), "ftruncate");
-  if (fill) must(yield* sys.fallocate(fd, 0, 0, task.lenBytes), "fallocate");
   must(yield* sys.unlink(path), "unlink");
+  if (fill) yield* mapTouchUnmap(task, MAP_SHARED, fd, true);
   return fd;
 }
 
-function* mapTouchUnmap(task: TaskContext, flags: number, fd: number, write: boolean): Call {
+/** Maps the file or anonymous memory whole, touches every page, unmaps. */
+export function* mapTouchUnmap(task: { lenBytes: number }, flags: number, fd: number, write: boolean): Call {
   const at = must(yield* sys.mmap(0, task.lenBytes, PROT_READ | PROT_WRITE, flags, fd, 0), "mmap");
   yield* mem.touch(at, task.lenBytes, { write });
   return must(yield* sys.munmap(at, task.lenBytes), "munmap");

@@ -8,7 +8,7 @@
  */
 import { MAP_SHARED, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE } from "../guest/constants.js";
 import { type Call, must, sys } from "../guest/sys.js";
-import { ownFile } from "./page-fault.js";
+import { mapTouchUnmap, ownFile } from "./page-fault.js";
 import type { RunContext, TaskContext } from "./workload.js";
 
 export const RW = PROT_READ | PROT_WRITE;
@@ -21,7 +21,7 @@ export function sharedPath(context: RunContext): string {
 export function* makeShared(context: RunContext): Call {
   const fd = must(yield* sys.open(sharedPath(context), O_RDWR | O_CREAT), "open");
   must(yield* sys.ftruncate(fd, context.lenBytes), "ftruncate");
-  must(yield* sys.fallocate(fd, 0, 0, context.lenBytes), "fallocate");
+  yield* mapTouchUnmap(context, MAP_SHARED, fd, true);
   return must(yield* sys.close(fd), "close");
 }
 
