@@ -65,11 +65,12 @@ describe("cache lines", () => {
     const rate = (cpus: number): number => {
       const rig = rigWith({ cpus });
       const line = rig.word();
-      for (let cpu = 0; cpu < cpus; cpu++)
+      for (let cpu = 0; cpu < cpus; cpu++) {
         rig.task(
           Array.from({ length: 200 }, () => op.touch(line)),
           cpu,
         );
+      }
       rig.run();
       return (200 * cpus) / rig.sched("machineNs");
     };
@@ -162,7 +163,7 @@ describe("cost table", () => {
     expect(names.every((name) => /^[a-z][a-z0-9_]+$/.test(name))).toBe(true);
     expect(new Set(names).size).toBe(count);
     expect(rig.text(rig.call("costName", count))).toBe("");
-    for (let id = 0; id < count; id++) expect(rig.call("cost", id), names[id]!).toBeGreaterThan(0);
+    for (let id = 0; id < count; id++) expect(rig.call("cost", id), names[id]).toBeGreaterThan(0);
   });
 
   it("without costs nothing takes time", () => {
