@@ -158,7 +158,7 @@ function lowerHorizon(s: SchedState, timeNs: u64): void {
   if (timeNs < s.horizonNs) s.horizonNs = timeNs;
   if (timeNs < s.dueNs) s.dueNs = timeNs;
   if (timeNs < s.nextNs) s.nextNs = timeNs;
-  s.skewHorizonNs = skewed(s, s.horizonNs);
+  s.skewHorizonNs = skewed(s, s.nextNs);
 }
 
 /** The next task of a CPU's queue becomes its current. */
@@ -183,10 +183,14 @@ function pickNext(s: SchedState, cpu: Cpu): Task {
   return task;
 }
 
-/** The horizon for private lines; events and slices are not put off by it. */
-function skewed(s: SchedState, horizonNs: u64): u64 {
+/**
+ * The horizon for private lines: the skew past whoever is next, and never past the limit. A CPU stopped by a limit stands at its
+ * first sync point behind it; were the limit put off by the skew, where it stands would depend on the limits before.
+ */
+function skewed(s: SchedState, nextNs: u64): u64 {
   if (s.choicePolicy != 0) return 0;
-  return horizonNs > TIME_NEVER - s.skewNs ? TIME_NEVER : horizonNs + s.skewNs;
+  const horizonNs = nextNs > TIME_NEVER - s.skewNs ? TIME_NEVER : nextNs + s.skewNs;
+  return s.untilNs < horizonNs ? s.untilNs : horizonNs;
 }
 
 function updateHorizon(s: SchedState, cpu: Cpu): void {
@@ -198,7 +202,7 @@ function updateHorizon(s: SchedState, cpu: Cpu): void {
   if (s.untilNs < horizon) horizon = s.untilNs;
   s.dueNs = horizon;
   s.horizonNs = s.choicePolicy != 0 ? 0 : horizon;
-  s.skewHorizonNs = skewed(s, s.horizonNs);
+  s.skewHorizonNs = skewed(s, s.nextNs);
 }
 
 /** Among CPUs due at the same time, the choice's; the lowest id by default. */

@@ -102,7 +102,8 @@ export function eventSchedule(event: Event, timeNs: u64): void {
   if (timeNs < s.nextNs) s.nextNs = timeNs;
   if (timeNs < s.horizonNs) {
     s.horizonNs = timeNs;
-    s.skewHorizonNs = timeNs + s.skewNs;
+    const skewHorizonNs = timeNs + s.skewNs;
+    s.skewHorizonNs = s.untilNs < skewHorizonNs ? s.untilNs : skewHorizonNs;
   }
 }
 
