@@ -79,8 +79,8 @@ export class LabPage {
   }
 
   /** Presses Run and waits for the end: what the status says then. */
-  async run(): Promise<string> {
-    await this.page.getByRole("button", { name: "Run", exact: true }).click();
+  async run(button = "Run"): Promise<string> {
+    await this.page.getByRole("button", { name: button, exact: true }).click();
     return this.ended();
   }
 

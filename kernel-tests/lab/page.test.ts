@@ -8,9 +8,13 @@ import type { AxeResults } from "axe-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type KernelImage, type RunResult, loadKernel, runPoint, runSweep } from "../../src/node.js";
 import { lockRows, runHeader, runRows, waitRows } from "../../src/report/rows.js";
-import { commandOfText, sweepOfText } from "../../src/sim/describe.js";
+import { compareFooter, compareHeader, compareSections } from "../../src/report/compare-rows.js";
+import { type CompareResult, compareJobs, compareResult } from "../../src/sim/compare.js";
+import { sweepOfText } from "../../src/sim/describe.js";
+import { compareOfText } from "../../src/sim/describe-compare.js";
+import { type PointOutcome, runJob } from "../../src/sim/outcome.js";
 import { descriptionOf } from "../../src/sim/run.js";
-import { formOf, textOf } from "../../src/lab/address.js";
+import { commandOf, compareTextOf, formOf, runTextOf } from "../../src/lab/address.js";
 import { LabPage, brokenKernel, closeLab, openLab } from "./browser.js";
 
 let kernel: KernelImage;
@@ -24,7 +28,7 @@ const SMALL = "#workload=page_fault3&tasks=1&memory=16M&duration=1ms&warmup=200u
 
 /** What Node makes of the run that an address holds. */
 function inNode(hash: string): Promise<RunResult[]> {
-  return runSweep(kernel, sweepOfText(textOf(formOf(hash).form)));
+  return runSweep(kernel, sweepOfText(runTextOf(formOf(hash).form)));
 }
 
 /** Rows without their last column: host time is this run's alone. */
@@ -57,7 +61,7 @@ describe("the page", () => {
     const last = results.at(-1)!;
     expect((await lab.cells("locks")).slice(1)).toEqual(lockRows(last).rows);
     expect((await lab.cells("waits")).slice(1)).toEqual(waitRows(last).rows);
-    await expect.poll(() => lab.page.locator(".scaling svg").count()).toBe(1);
+    await expect.poll(() => lab.page.locator(".chart-figure svg").count()).toBe(1);
     await lab.close();
   });
 
@@ -85,6 +89,51 @@ describe("the page", () => {
     await lab.page.getByLabel("Duration").fill("1ms");
     expect(await lab.run()).toBe("done");
     expect((await lab.cells("throughput")).length).toBe(2);
+    await lab.close();
+  });
+});
+
+describe("a comparison", () => {
+  const HASH =
+    "#do=compare&workload=page_fault3&tasks=1,4&memory=16M&length=64K&duration=500us&warmup=100us&seeds=3&regime=linux-4.19,linux-6.7";
+
+  async function inNode(): Promise<CompareResult> {
+    const description = compareOfText(compareTextOf(formOf(HASH).form));
+    const outcomes: PointOutcome[] = [];
+    for (const job of compareJobs(description)) outcomes.push(await runJob(kernel, job));
+    return compareResult(description, outcomes);
+  }
+
+  it("[dt-1] is the one that Node makes: tables, charts, states, file", async () => {
+    const lab = await LabPage.open(HASH);
+    expect(await lab.run("Compare")).toBe("done");
+    const wanted = await inNode();
+    expect(await lab.text(".run-title")).toBe(compareHeader(wanted));
+    for (const [i, { title, header, rows }] of compareSections(wanted).entries()) {
+      expect(await lab.text(`#compare-${i}-caption`)).toBe(title);
+      expect(await lab.cells(`compare-${i}`), title).toEqual([header, ...rows]);
+    }
+    expect(await lab.page.locator(".figures > .note .origin").allTextContents()).toEqual(compareFooter(wanted).slice(0, -1));
+    const charts = lab.page.locator(".chart-figure svg[role=img]");
+    await expect.poll(() => charts.count()).toBe(3);
+    // A chart of nothing would be there as well: each has marks.
+    for (const chart of await charts.all()) expect(await chart.locator("path, rect").count()).toBeGreaterThan(1);
+    const save = lab.page.getByRole("button", { name: "Save JSON" });
+    const [download] = await Promise.all([lab.page.waitForEvent("download"), save.click()]);
+    expect(JSON.parse(readFileSync(await download.path(), "utf8"))).toEqual(JSON.parse(JSON.stringify(wanted)));
+    await lab.close();
+  });
+
+  it("has defaults of its own, and the command to paste", async () => {
+    const lab = await LabPage.open();
+    await lab.page.getByLabel("compare regimes").check();
+    expect(await lab.page.getByLabel("Seeds", { exact: true }).inputValue()).toBe("5");
+    expect(await lab.text(".command code")).toBe("faultline compare page_fault3");
+    await lab.page.getByRole("textbox", { name: "Regimes" }).fill("linux-4.19+bacik-v2");
+    expect(await lab.run("Compare")).toBe("failed");
+    expect(await lab.text("#regime-error")).toContain("Did you mean bacik-v3?");
+    await lab.page.getByLabel("run", { exact: true }).check();
+    expect(await lab.text(".command code")).toBe("faultline run page_fault3");
     await lab.close();
   });
 });
@@ -133,7 +182,7 @@ describe("bad input", () => {
     const hash = "#workload=page_fault3&tasks=64&memory=1M&length=128M";
     const lab = await LabPage.open(hash);
     expect(await lab.run()).toBe("failed");
-    expect(await lab.text(".failure")).toContain(commandOfText(textOf(formOf(hash).form)));
+    expect(await lab.text(".failure")).toContain(commandOf(formOf(hash).form));
     await lab.close();
   });
 });
@@ -174,6 +223,10 @@ describe("the address", () => {
 describe("everybody", () => {
   const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+  function unfold(lab: LabPage): Promise<void> {
+    return lab.page.locator("details").evaluateAll((all) => all.forEach((details) => ((details as HTMLDetailsElement).open = true)));
+  }
+
   async function violations(lab: LabPage): Promise<string[]> {
     await lab.page.evaluate(axeSource);
     const results = await lab.page.evaluate(() => (globalThis as unknown as { axe: { run: () => Promise<AxeResults> } }).axe.run());
@@ -184,12 +237,22 @@ describe("everybody", () => {
     it(`finds no barrier, ${colorScheme}`, async () => {
       const lab = await LabPage.open(SMALL.replace("tasks=1", "tasks=1,2"), { colorScheme });
       await lab.run();
-      await lab.page.locator(".scaling svg").waitFor();
-      for (const summary of await lab.page.locator("summary").all()) await summary.click();
+      await lab.page.locator(".chart-figure svg").waitFor();
+      await unfold(lab);
       expect(await violations(lab), "with results").toEqual([]);
-      await lab.page.getByLabel("Memory", { exact: true }).fill("lots");
+      await lab.page.getByLabel("Memory", { exact: true }).fill("1K");
       await lab.run();
-      expect(await violations(lab), "with an error").toEqual([]);
+      expect(await violations(lab), "with a machine that cannot be").toEqual([]);
+      await lab.page.getByLabel("Memory", { exact: true }).fill("16M");
+      await lab.page.getByLabel("compare regimes").check();
+      await lab.page.getByLabel("Seeds", { exact: true }).fill("2");
+      expect(await lab.run("Compare")).toBe("done");
+      await lab.page.locator(".chart-figure svg").first().waitFor();
+      await unfold(lab);
+      expect(await violations(lab), "with a comparison").toEqual([]);
+      await lab.page.getByRole("textbox", { name: "Regimes" }).fill("x");
+      await lab.run("Compare");
+      expect(await violations(lab), "with a bad field").toEqual([]);
       await lab.close();
     });
   }
@@ -198,11 +261,16 @@ describe("everybody", () => {
     for (const width of [360, 320]) {
       const lab = await LabPage.open(SMALL, { viewport: { width, height: 700 } });
       await lab.run();
-      await lab.page.locator(".scaling svg").waitFor();
-      for (const summary of await lab.page.locator("summary").all()) await summary.click();
+      await lab.page.locator(".chart-figure svg").waitFor();
+      await unfold(lab);
       await lab.page.getByLabel("Memory", { exact: true }).fill("1K");
       expect(await lab.run()).toBe("failed");
       expect(await lab.page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+      await lab.page.getByLabel("Memory", { exact: true }).fill("16M");
+      await lab.page.getByLabel("compare regimes").check();
+      expect(await lab.run("Compare")).toBe("done");
+      await lab.page.locator(".chart-figure svg").first().waitFor();
+      expect(await lab.page.evaluate(() => document.documentElement.scrollWidth), "comparison").toBeLessThanOrEqual(width);
       await lab.close();
     }
   });

@@ -6,22 +6,16 @@
  * Locks: none.
  * Why not one long table: a reader looks for throughput first, for the tail next, for the cause last.
  */
-import { useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import { latencyRows, lockRows, runFooter, runHeader, runRows, waitRows } from "../report/rows.js";
 import { runCsv } from "../report/run-report.js";
+import type { ScalingPoint } from "../report/scaling-chart.js";
 import type { RunResult } from "../sim/result.js";
+import { ChartFigure } from "./chart-figure.js";
+import { ComparisonFigures } from "./comparison.js";
 import { RowsTable } from "./rows-table.js";
-import { ScalingFigure } from "./scaling-figure.js";
-import { type Series, clearEarlier, running, series, status } from "./state.js";
-
-function save(name: string, type: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
+import { SaveButtons } from "./save-buttons.js";
+import { type Series, clearEarlier, comparison, running, series, shown, status } from "./state.js";
 
 /** One run's waits and lock_stat; the reader chooses which. */
 function OneRun({ results }: { results: readonly RunResult[] }) {
@@ -74,24 +68,34 @@ function Hashes({ results }: { results: readonly RunResult[] }) {
   );
 }
 
-function Keep({ of: { results } }: { of: Series }) {
-  const name = `${results[0]?.workload ?? "run"}-${results[0]?.mode ?? ""}`;
+/** Points of all sweeps; a name that comes twice is counted, so that each sweep is a line of its own. */
+function pointsOf(all: readonly Series[]): ScalingPoint[] {
+  const seen = new Map<string, number>();
+  return all.flatMap(({ name, results }) => {
+    const nth = (seen.get(name) ?? 0) + 1;
+    seen.set(name, nth);
+    const label = nth === 1 ? name : `${name} (${nth})`;
+    return results.map((r) => ({ series: label, tasks: r.tasks, perSecond: r.simulated.faults_per_s }));
+  });
+}
+
+const COLORS = ["var(--accent)", "var(--other-1)", "var(--other-2)", "var(--other-3)", "var(--other-4)", "var(--other-5)"];
+
+function Scaling({ all }: { all: readonly Series[] }) {
+  const draw = useCallback(
+    async (width: number) => {
+      const { scalingChart } = await import("../report/scaling-chart.js");
+      return scalingChart(pointsOf(all), { width, height: Math.round(Math.min(380, width * 0.62)), colors: COLORS, tip: true });
+    },
+    [all],
+  );
+  const names = all.map((s) => s.name).join("; ");
   return (
-    <p class="keep">
-      <button
-        type="button"
-        class="quiet"
-        onClick={() => save(`${name}.json`, "application/json", `${JSON.stringify(results, undefined, 2)}\n`)}
-      >
-        Save JSON
-      </button>
-      <button type="button" class="quiet" onClick={() => save(`${name}.csv`, "text/csv", `${runCsv(results)}\n`)}>
-        Save CSV
-      </button>
-      <span class="note">
-        <code>faultline replay {name}.json</code> runs it again and compares the states.
-      </span>
-    </p>
+    <ChartFigure
+      draw={draw}
+      label={`Faults per second of simulated time over tasks, for ${names}. The table has the values.`}
+      caption="Scaling: faults per second of simulated time. Dotted: the first point, scaled straight."
+    />
   );
 }
 
@@ -106,10 +110,17 @@ function Empty() {
   );
 }
 
+/** The figures of what was asked for last. */
 export function Figures() {
+  if (shown.value === "compare" && comparison.value) return <ComparisonFigures of={comparison.value} />;
+  if (series.value.length > 0) return <SweepFigures />;
+  return status.value.kind === "failed" ? null : <Empty />;
+}
+
+function SweepFigures() {
   const latest = series.value[0];
   const first = latest?.results[0];
-  if (!latest || !first) return status.value.kind === "failed" ? null : <Empty />;
+  if (!latest || !first) return null;
   const { results, workers } = latest;
   const [meaning, origin] = runFooter(results);
   return (
@@ -119,7 +130,7 @@ export function Figures() {
       <p class="note">
         {meaning} {workers > 1 && `${workers} workers shared this computer.`} <span class="origin">{origin}</span>
       </p>
-      <ScalingFigure series={series.value} />
+      <Scaling all={series.value} />
       {series.value.length > 1 && (
         <p class="keep">
           <button type="button" class="quiet" onClick={clearEarlier}>
@@ -133,7 +144,16 @@ export function Figures() {
       </section>
       <OneRun results={results} />
       <Hashes results={results} />
-      <Keep of={latest} />
+      <SaveButtons
+        name={`${first.workload}-${first.mode}`}
+        json={() => `${JSON.stringify(results, undefined, 2)}\n`}
+        csv={() => `${runCsv(results)}\n`}
+        note={(file) => (
+          <>
+            <code>faultline replay {file}</code> runs it again and compares the states.
+          </>
+        )}
+      />
     </article>
   );
 }

@@ -7,27 +7,28 @@
  * Why not checks of the browser's own: the words are read by the same code as the command line's, with its messages.
  */
 import { useEffect, useRef } from "preact/hooks";
-import { FAULT_LOCK_REGIMES, MKWRITE_REGIMES } from "../host/config.js";
-import { FILESYSTEMS, MODES, type RunField } from "../sim/describe.js";
+import { FAULT_LOCK_REGIMES, type FaultLockRegime, MKWRITE_REGIMES, type MkwriteRegime } from "../host/config.js";
+import { FILESYSTEMS, MODES } from "../sim/describe.js";
+import type { FormField } from "./address.js";
 import { WORKLOADS, optionHelp, workloadByName } from "../workloads/index.js";
 import { StatusLine } from "./status.js";
-import { badField, cancel, command, edit, form, running, start, status, unknownWords } from "./state.js";
+import { badField, cancel, command, comparing, edit, form, running, start, status, unknownWords } from "./state.js";
 import { CopyButton } from "./copy-button.js";
 
 interface FieldProps {
-  name: RunField;
+  name: FormField;
   label: string;
   /** What it stands for when it is empty, or what it may be. */
   hint?: string;
   wide?: boolean;
 }
 
-function describedBy(name: RunField, hint: string | undefined): string | undefined {
+function describedBy(name: FormField, hint: string | undefined): string | undefined {
   const ids = [...(hint !== undefined ? [`${name}-hint`] : []), ...(badField.value === name ? [`${name}-error`] : [])];
   return ids.length > 0 ? ids.join(" ") : undefined;
 }
 
-function FieldNotes({ name, hint }: { name: RunField; hint?: string | undefined }) {
+function FieldNotes({ name, hint }: { name: FormField; hint?: string | undefined }) {
   const failed = status.value.kind === "failed" && badField.value === name ? status.value.failure.message : undefined;
   return (
     <>
@@ -96,18 +97,82 @@ function SelectField({ name, label, hint, wide, options }: FieldProps & { option
   );
 }
 
-function ModeField() {
+function RadioField({ name, label, choices }: { name: FormField; label: string; choices: readonly (readonly [string, string])[] }) {
   return (
     <fieldset class="choice wide">
-      <legend>Tasks are</legend>
-      {MODES.map((mode) => (
-        <label key={mode}>
-          <input type="radio" name="mode" value={mode} checked={form.value.mode === mode} onChange={() => edit("mode", mode)} />
-          <span>{mode}</span>
+      <legend>{label}</legend>
+      {choices.map(([value, words]) => (
+        <label key={value}>
+          <input type="radio" name={name} value={value} checked={form.value[name] === value} onChange={() => edit(name, value)} />
+          <span>{words}</span>
         </label>
       ))}
-      <FieldNotes name="mode" />
+      <FieldNotes name={name} />
     </fieldset>
+  );
+}
+
+/** What the names of regimes stand for. */
+const REGIME_WORDS: readonly (readonly [FaultLockRegime | MkwriteRegime, string])[] = [
+  ["linux-4.19", "mmap_sem held throughout"],
+  ["linux-5.1", "dropped for read IO and for dirty throttling"],
+  ["linux-6.7", "the VMA's own lock first, mmap_lock second"],
+  ["generic_page_mkwrite", "under the lock"],
+  ["bacik-v3", "patch 7/7 as posted in 2018, defects included"],
+  ["generic_page_mkwrite_nommapsem", "the helper: the lock is dropped first, the page kept for the retry"],
+  ["kara", "no page is kept: the filesystem knows one that is prepared"],
+  ["completed", "the entry is installed at once where nothing has changed"],
+];
+
+/** Regimes are a list: a line each, or commas between. */
+function RegimeField() {
+  return (
+    <div class="field wide">
+      <label for="regime">Regimes</label>
+      <textarea
+        id="regime"
+        name="regime"
+        rows={4}
+        spellcheck={false}
+        value={form.value.regime.replaceAll(/,\s*/g, ",\n")}
+        aria-invalid={badField.value === "regime"}
+        aria-describedby={describedBy("regime", "hint")}
+        onInput={(event) => edit("regime", event.currentTarget.value)}
+      />
+      <FieldNotes name="regime" hint="fault lock + mkwrite each; * for all" />
+      <details>
+        <summary>What there is</summary>
+        <dl class="options">
+          {REGIME_WORDS.map(([name, words]) => (
+            <div key={name}>
+              <dt>
+                <code>{name}</code>
+              </dt>
+              <dd>{words}</dd>
+            </div>
+          ))}
+        </dl>
+      </details>
+    </div>
+  );
+}
+
+/** What decides how a fault is locked: one regime for a run, a list for a comparison. */
+function Regimes() {
+  if (comparing.value) {
+    return (
+      <>
+        <RegimeField />
+        <TextField name="fs" label="Filesystems" hint={FILESYSTEMS.join(", ")} wide />
+      </>
+    );
+  }
+  return (
+    <>
+      <SelectField name="fs" label="Filesystem" options={FILESYSTEMS} />
+      <SelectField name="faultLock" label="Fault lock" options={FAULT_LOCK_REGIMES} />
+      <SelectField name="mkwrite" label="page_mkwrite" options={MKWRITE_REGIMES} wide />
+    </>
   );
 }
 
@@ -135,7 +200,7 @@ function Buttons() {
   return (
     <div class="buttons">
       <button type="submit" class="primary" aria-disabled={running.value || status.value.kind === "loading"}>
-        Run
+        {comparing.value ? "Compare" : "Run"}
       </button>
       <button type="button" onClick={cancel} aria-disabled={!running.value}>
         Cancel
@@ -166,6 +231,14 @@ export function RunForm() {
     <form class="run-form" aria-label="Run description" onSubmit={submit} noValidate>
       <fieldset>
         <legend>Workload</legend>
+        <RadioField
+          name="do"
+          label="What to do"
+          choices={[
+            ["run", "run"],
+            ["compare", "compare regimes"],
+          ]}
+        />
         <SelectField
           name="workload"
           label="Workload"
@@ -173,15 +246,13 @@ export function RunForm() {
           hint={workloadByName(form.value.workload)?.summary ?? "unknown"}
           wide
         />
-        <ModeField />
+        <RadioField name="mode" label="Tasks are" choices={MODES.map((mode) => [mode, mode])} />
         <WorkloadOptions />
         <TextField name="tasks" label="Numbers of tasks" hint="1,2,4 or 1-16; 128 at most" wide />
       </fieldset>
       <fieldset>
         <legend>Machine</legend>
-        <SelectField name="fs" label="Filesystem" options={FILESYSTEMS} />
-        <SelectField name="faultLock" label="Fault lock" options={FAULT_LOCK_REGIMES} />
-        <SelectField name="mkwrite" label="page_mkwrite" options={MKWRITE_REGIMES} wide />
+        <Regimes />
         <TextField name="cpus" label="CPUs" hint="empty: one a task" />
         <TextField name="memory" label="Memory" hint="such as 256M" />
       </fieldset>
@@ -191,10 +262,11 @@ export function RunForm() {
         <TextField name="warmup" label="Warm-up" hint="before it" />
         <TextField name="seed" label="First seed" />
         <TextField name="seeds" label="Seeds" hint="one run each" />
-        <details class="wide" open={badField.value === "length" || badField.value === "sockets"}>
+        <details class="wide" open={["length", "sockets", "stagger"].includes(badField.value ?? "")}>
           <summary>More</summary>
           <div class="grid">
             <TextField name="length" label="Bytes a task maps" hint="empty: 128M or what fits" />
+            {comparing.value && <TextField name="stagger" label="Stagger" hint="tasks begin this far apart" />}
             <TextField name="sockets" label="Sockets" hint="empty: 4 from 4 CPUs on" />
           </div>
         </details>

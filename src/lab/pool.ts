@@ -9,17 +9,17 @@
  * Why not one worker: a machine uses one core of this computer, and most have more.
  */
 import * as Comlink from "comlink";
-import type { RunResult } from "../sim/result.js";
-import type { KernelImage, RunDescription } from "../sim/run.js";
+import type { PointJob, PointOutcome } from "../sim/outcome.js";
+import type { KernelImage } from "../sim/run.js";
 import type { LabWorker, RunPhase } from "./protocol.js";
 import type { StoreLife, StoreLifeOptions } from "./store-life.js";
 
 /** More workers than this only fight for memory. */
 const MAX_WORKERS = 8;
 
-/** Workers that `runs` runs can use here. */
-export function poolSize(runs: number): number {
-  return Math.max(1, Math.min(runs, navigator.hardwareConcurrency, MAX_WORKERS));
+/** Workers that so many runs can use here. */
+export function poolSize(jobs: number): number {
+  return Math.max(1, Math.min(jobs, navigator.hardwareConcurrency, MAX_WORKERS));
 }
 
 /** The user stopped the runs. */
@@ -32,7 +32,7 @@ export class Cancelled extends Error {
 
 export interface PoolEvents {
   phase: (run: number, phase: RunPhase, share: number) => void;
-  result: (run: number, result: RunResult) => void;
+  outcome: (run: number, outcome: PointOutcome) => void;
 }
 
 interface Member {
@@ -66,40 +66,40 @@ export class WorkerPool {
   }
 
   /** Runs all, several at a time. Rejects with the first error, or with Cancelled; the rest is given up then. */
-  async run(runs: readonly RunDescription[], events: PoolEvents): Promise<RunResult[]> {
-    const results: RunResult[] = [];
+  async run(jobs: readonly PointJob[], events: PoolEvents): Promise<PointOutcome[]> {
+    const outcomes: PointOutcome[] = [];
     let next = 0;
     let live = true;
     const stopped = new Promise<never>((_, reject) => (this.abort = reject));
     const work = async (member: Member): Promise<void> => {
       // A worker that cannot start, or dies outside a call, says so only here.
       member.worker.onerror = (event) => this.abort?.(new Error(event.message || "a worker of the page could not start"));
-      for (let i = next++; i < runs.length; i = next++) {
-        const description = runs[i];
-        if (!description) return;
+      for (let i = next++; i < jobs.length; i = next++) {
+        const job = jobs[i];
+        if (!job) return;
         // Its own channel: a phase may arrive after the result, and after a cancel.
         const onPhase = Comlink.proxy((phase: RunPhase, share: number) => {
-          if (live && results[i] === undefined) events.phase(i, phase, share);
+          if (live && outcomes[i] === undefined) events.phase(i, phase, share);
         });
         member.busy = true;
-        const result = await member.api.runPoint(this.kernel, description, onPhase).finally(() => (member.busy = false));
+        const outcome = await member.api.runJob(this.kernel, job, onPhase).finally(() => (member.busy = false));
         if (!live) return;
-        results[i] = result;
-        events.result(i, result);
+        outcomes[i] = outcome;
+        events.outcome(i, outcome);
       }
     };
-    const size = poolSize(runs.length);
+    const size = poolSize(jobs.length);
     try {
       await Promise.race([stopped, Promise.all(Array.from({ length: size }, (_, i) => work(this.member(i))))]);
     } catch (error) {
-      next = runs.length;
+      next = jobs.length;
       this.reset();
       throw error;
     } finally {
       live = false;
       this.abort = undefined;
     }
-    return results;
+    return outcomes;
   }
 
   /** Stops the runs under way. */

@@ -9,14 +9,22 @@
  */
 import type { Rows } from "../report/rows.js";
 
-export function RowsTable({ rows: { header, rows }, caption, id }: { rows: Rows; caption: string; id: string }) {
+interface RowsTableProps {
+  rows: Rows;
+  caption: string;
+  id: string;
+  /** The first column holds several words, aligned with blanks. */
+  labels?: boolean;
+}
+
+export function RowsTable({ rows: { header, rows }, caption, id, labels }: RowsTableProps) {
   return (
     <div class="rows">
       <p class="caption" id={`${id}-caption`}>
         {caption}
       </p>
       <div class="scroll" tabIndex={0} role="region" aria-labelledby={`${id}-caption`}>
-        <table id={id} aria-labelledby={`${id}-caption`}>
+        <table id={id} class={labels === true ? "labels" : undefined} aria-labelledby={`${id}-caption`}>
           <thead>
             <tr>
               {header.map((name) => (

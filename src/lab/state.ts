@@ -1,29 +1,38 @@
 /**
  * The page's state and what changes it.
  *
- * Interface: form, status, series, story and their kin (signals); edit, start, cancel, clearEarlier, loadKernel, tellStory.
- * Invariants: [state-1] series[0] is the latest sweep: whatever is shown as figures comes from it.
+ * Interface: form, status, series, comparison, story and their kin (signals); edit, start, cancel, clearEarlier, loadKernel,
+ *            tellStory.
+ * Invariants: [state-1] series[0] is the latest sweep: whatever is shown as figures of a run comes from it.
  *             [state-2] the address follows the form; a change of the address changes the form.
  * Locks: none.
  * Why not state inside components: the form, the table, the plot and the address all show the same run.
  */
 import { batch, computed, signal } from "@preact/signals";
-import { commandOfText, sweepOfText } from "../sim/describe.js";
+import { type CompareResult, compareJobs, compareResult } from "../sim/compare.js";
+import { sweepOfText } from "../sim/describe.js";
+import { COMPARE_TEXT_DEFAULTS, compareOfText } from "../sim/describe-compare.js";
+import type { PointJob, PointOutcome } from "../sim/outcome.js";
 import { ParseError } from "../sim/parse.js";
+import { pathProblem } from "../sim/path.js";
 import type { RunResult } from "../sim/result.js";
 import { type KernelImage, type RunDescription, kernelImage } from "../sim/run.js";
 import { sweepPoints } from "../sim/sweep.js";
-import { type FormText, formOf, hashOf, textOf } from "./address.js";
+import { type FormField, type FormText, FORM_DEFAULTS, commandOf, compareTextOf, formOf, hashOf, runTextOf } from "./address.js";
 import { Cancelled, WorkerPool, poolSize } from "./pool.js";
 import type { StoreLife, StoreLifeOptions } from "./store-life.js";
 
 /** One sweep's results, by the name that the plot gives them. */
 export interface Series {
   name: string;
-  /** The command line that makes them again. */
-  command: string;
   workers: number;
   results: RunResult[];
+}
+
+export interface Comparison {
+  result: CompareResult;
+  /** Points that say nothing of their regime, and why. */
+  problems: string[];
 }
 
 export interface Failure {
@@ -54,23 +63,33 @@ const TITLES: Readonly<Record<string, string>> = {
 /** Sweeps that stay in the plot beside the latest. */
 const MAX_SERIES = 6;
 
-export const form = signal<FormText>(formOf(location.hash).form);
-export const unknownWords = signal<string[]>(formOf(location.hash).unknown);
+const atFirst = formOf(location.hash);
+export const form = signal<FormText>(atFirst.form);
+export const unknownWords = signal<string[]>(atFirst.unknown);
 export const status = signal<Status>({ kind: "loading" });
 export const series = signal<Series[]>([]);
+export const comparison = signal<Comparison | undefined>(undefined);
+/** Which of the two the figures show: what was asked for last. */
+export const shown = signal<"run" | "compare">("run");
 export const story = signal<StoreLife | Failure | undefined>(undefined);
 export const storyOptions = signal<StoreLifeOptions>({ first: "store", faultLock: "linux-4.19" });
 export const kernelHash = signal("");
-export const command = computed(() => commandOfText(textOf(form.value)));
+export const comparing = computed(() => form.value.do === "compare");
+export const command = computed(() => commandOf(form.value));
 export const running = computed(() => status.value.kind === "running");
 export const badField = computed(() => (status.value.kind === "failed" ? status.value.failure.field : undefined));
 
 let pool: WorkerPool | undefined;
 
 /** Changes one field, and the address with it. */
-export function edit(name: keyof FormText, value: string): void {
-  form.value = { ...form.value, [name]: value };
-  history.replaceState(null, "", hashOf(form.value));
+export function edit(name: FormField, value: string): void {
+  const next = { ...form.value, [name]: value };
+  // A run says enough with one seed, a comparison needs several: each has its own default.
+  const [one, several] = [FORM_DEFAULTS.seeds, COMPARE_TEXT_DEFAULTS.seeds];
+  if (name === "do" && value === "compare" && next.seeds === one) next.seeds = several;
+  if (name === "do" && value !== "compare" && next.seeds === several) next.seeds = one;
+  form.value = next;
+  history.replaceState(null, "", hashOf(next));
 }
 
 window.addEventListener("hashchange", () => {
@@ -83,8 +102,7 @@ window.addEventListener("hashchange", () => {
 
 function failureOf(error: unknown, again: string): Failure {
   if (!(error instanceof Error)) return { title: "Error", message: String(error), command: again };
-  const title = TITLES[error.name] ?? (error.message.startsWith("guest ") ? "A guest failed" : "Error");
-  const failure: Failure = { title, message: error.message, command: again };
+  const failure: Failure = { title: TITLES[error.name] ?? "Error", message: error.message, command: again };
   if (error instanceof ParseError && error.field !== undefined) failure.field = error.field;
   return failure;
 }
@@ -104,24 +122,15 @@ export async function loadKernel(): Promise<void> {
   }
 }
 
-/** Work of a run, in tasks times simulated ns: what its share of the waiting is guessed from. */
-function weight(point: RunDescription): number {
-  return point.tasks * ((point.warmupNs ?? 0) + (point.durationNs ?? 0));
-}
-
-function nameOf(point: RunDescription | undefined): string {
-  return `${point?.tasks ?? 0} ${point?.tasks === 1 ? "task" : "tasks"}, seed ${point?.config.seed ?? 1}`;
-}
-
-/** Runs what the form says. */
+/** Does what the form says. */
 export async function start(): Promise<void> {
   if (!pool || running.value) return;
-  const text = textOf(form.value);
-  const again = commandOfText(text);
-  history.replaceState(null, "", hashOf(form.value));
+  const text = form.value;
+  const again = commandOf(text);
+  history.replaceState(null, "", hashOf(text));
   try {
-    const points = sweepPoints(sweepOfText(text));
-    await runPoints(pool, points, `${text.workload}, ${text.mode}`, again);
+    if (text.do === "compare") await compare(pool, text);
+    else await sweep(pool, text);
   } catch (error) {
     if (error instanceof Cancelled && status.value.kind === "running") {
       const { done, total } = status.value;
@@ -130,39 +139,79 @@ export async function start(): Promise<void> {
   }
 }
 
-async function runPoints(workers: WorkerPool, points: RunDescription[], name: string, again: string): Promise<void> {
-  const total = points.length;
-  const all = points.reduce((sum, point) => sum + weight(point), 0);
-  const startMs = performance.now();
+/** A sweep: its figures grow with every run that is done. */
+async function sweep(workers: WorkerPool, text: FormText): Promise<void> {
+  const points = sweepPoints(sweepOfText(runTextOf(text)));
   const results: (RunResult | undefined)[] = points.map(() => undefined);
-  /** How much of each run is done, 0 to 1. */
-  const shares = points.map(() => 0);
-  let done = 0;
   const earlier = series.value.slice(0, MAX_SERIES - 1);
-  const show = (doing: string): void => {
+  const jobs = points.map((description): PointJob => ({ description }));
+  await runJobs(workers, jobs, (i, { result }) => {
+    results[i] = result;
+    const done = results.filter((r) => r !== undefined);
+    series.value = [{ name: `${text.workload}, ${text.mode}`, workers: poolSize(jobs.length), results: done }, ...earlier];
+    shown.value = "run";
+  });
+}
+
+/** A comparison: it says nothing until all of it is done. */
+async function compare(workers: WorkerPool, text: FormText): Promise<void> {
+  const description = compareOfText(compareTextOf(text));
+  const outcomes = await runJobs(workers, compareJobs(description), () => undefined);
+  batch(() => {
+    comparison.value = {
+      result: compareResult(description, outcomes),
+      problems: outcomes.flatMap(({ result }) => pathProblem(result) ?? []),
+    };
+    shown.value = "compare";
+  });
+}
+
+/** Work of a run, in tasks times simulated ns: what its share of the waiting is guessed from. */
+function weight({ tasks, warmupNs = 0, durationNs = 0 }: RunDescription): number {
+  return tasks * (warmupNs + durationNs);
+}
+
+function nameOf({ tasks, config }: RunDescription): string {
+  return `${tasks} ${tasks === 1 ? "task" : "tasks"}, seed ${config.seed ?? 1}`;
+}
+
+/** Runs all, with the status telling how far they are. */
+async function runJobs(
+  workers: WorkerPool,
+  jobs: readonly PointJob[],
+  onOutcome: (i: number, outcome: PointOutcome) => void,
+): Promise<PointOutcome[]> {
+  const total = jobs.length;
+  const descriptions = jobs.map((job) => job.description);
+  const all = descriptions.reduce((sum, description) => sum + weight(description), 0);
+  const startMs = performance.now();
+  /** How much of each run is done, 0 to 1. */
+  const shares = jobs.map(() => 0);
+  let done = 0;
+  const show = (i: number, doing: string): void => {
     const tookMs = performance.now() - startMs;
-    const share = points.reduce((sum, point, i) => sum + weight(point) * (shares[i] ?? 0), 0) / all;
+    const share = descriptions.reduce((sum, description, k) => sum + weight(description) * (shares[k] ?? 0), 0) / all;
     const leftMs = share > 0.02 ? tookMs / share - tookMs : undefined;
-    status.value = { kind: "running", done, total, share, doing, startMs, leftMs };
+    const of = descriptions[i];
+    status.value = { kind: "running", done, total, share, doing: `${of ? nameOf(of) : ""}: ${doing}`, startMs, leftMs };
   };
-  show("starting");
-  await workers.run(points, {
+  show(0, "starting");
+  const outcomes = await workers.run(jobs, {
     phase: (i, phase, share) => {
       shares[i] = share;
-      show(`${nameOf(points[i])}: ${phase}`);
+      show(i, phase);
     },
-    result: (i, result) => {
+    outcome: (i, outcome) => {
       done++;
       shares[i] = 1;
-      results[i] = result;
-      const shown: Series = { name, command: again, workers: poolSize(total), results: results.filter((r) => r !== undefined) };
       batch(() => {
-        series.value = [shown, ...earlier];
-        show(`${nameOf(points[i])}: done`);
+        onOutcome(i, outcome);
+        show(i, "done");
       });
     },
   });
   status.value = { kind: "done", runs: total, tookMs: performance.now() - startMs };
+  return outcomes;
 }
 
 /** Stops the runs under way; what they have brought so far stays. */

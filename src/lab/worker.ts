@@ -32,14 +32,14 @@ function measure(run: Run, say: (share: number) => void): void {
 }
 
 const api: LabWorker = {
-  async runPoint(kernel, description, onPhase) {
+  async runJob(kernel, { description }, onPhase) {
     onPhase("booting and warming up", 0);
     const run = new Run(kernel, description);
     run.warmUp();
     onPhase("measuring", 0);
     measure(run, (share) => onPhase("measuring", share));
     onPhase("hashing the state", 1);
-    return run.result();
+    return { result: await run.result(), histograms: run.histograms() };
   },
   storeLife,
 };

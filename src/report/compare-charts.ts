@@ -1,9 +1,8 @@
 /**
  * A comparison's charts in any document: throughput over tasks, latency distributions, waits for mmap_sem.
  *
- * Interface: compareScaling, latencyCurves, waitBars, regimeColors, pointsAt.
+ * Interface: compareScaling, latencyCurves, waitBars, pointsAt.
  * Invariants: [chart-1] a chart asks nothing of its surroundings but a document: the terminal's SVG and the page's are one.
- *             [cc-1] a regime has one colour in all charts of a comparison.
  * Locks: none.
  * Why not one chart: throughput says what a regime costs, the distributions say whom it helps.
  */
@@ -11,17 +10,11 @@ import * as Plot from "@observablehq/plot";
 import type { Histogram } from "../host/histogram.js";
 import type { ComparePoint, CompareResult } from "../sim/compare.js";
 import { powerOfTwoRows } from "./power-of-two.js";
-
-/** Told apart by people who see colours differently, on white and on black. */
-const COLORS = ["#4269d0", "#d97706", "#c2413b", "#0d9488", "#3f9142", "#b5539c", "#8b6f47", "#7c5cd6", "#5f6b7a"];
+import { regimeColors } from "./regime-colors.js";
 
 export interface CompareChartOptions {
   document?: Document;
   width: number;
-}
-
-export function regimeColors(result: CompareResult): { domain: string[]; range: string[] } {
-  return { domain: result.regimes, range: result.regimes.map((_, i) => COLORS[i % COLORS.length] ?? "currentColor") };
 }
 
 /** The points with the most tasks: where regimes differ most. */
@@ -66,7 +59,7 @@ export function compareScaling(result: CompareResult, options: CompareChartOptio
         data.filter((d) => d.high > d.low),
         { x: "tasks", y1: "low", y2: "high", fy: "facet", stroke: "regime", strokeOpacity: 0.5 },
       ),
-      Plot.lineY(data, { ...xy, stroke: "regime", strokeWidth: 2 }),
+      Plot.lineY(data, { ...xy, z: "regime", stroke: "regime", strokeWidth: 2 }),
       Plot.dot(data, { ...xy, fill: "regime", r: 3 }),
     ],
   });

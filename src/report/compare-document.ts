@@ -8,8 +8,9 @@
  */
 import { parseHTML } from "linkedom";
 import type { CompareResult } from "../sim/compare.js";
-import { compareScaling, latencyCurves, pointsAt, regimeColors, waitBars } from "./compare-charts.js";
+import { compareScaling, latencyCurves, pointsAt, waitBars } from "./compare-charts.js";
 import { compareFooter, compareHeader, compareSections } from "./compare-rows.js";
+import { regimeColors } from "./regime-colors.js";
 import { type ScalingPoint, scalingChart } from "./scaling-chart.js";
 import { verdict } from "./verdict.js";
 

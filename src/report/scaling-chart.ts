@@ -77,7 +77,7 @@ export function scalingChart(points: readonly ScalingPoint[], options: ChartOpti
       data.filter((d) => d.high > d.low),
       { x: "tasks", y1: "low", y2: "high", stroke: "series", strokeOpacity: 0.5 },
     ),
-    Plot.lineY(data, { ...xy, stroke: "series", strokeWidth: 2 }),
+    Plot.lineY(data, { ...xy, z: "series", stroke: "series", strokeWidth: 2 }),
     Plot.dot(data, { ...xy, fill: "series", r: 3 }),
     Plot.text(data, Plot.selectLast({ ...xy, z: "series", text: "series", fill: "series", dy: -12, textAnchor: "end", fontWeight: "600" })),
   ];

@@ -52,7 +52,7 @@ export const RUN_TEXT_DEFAULTS = {
   memory: "256M",
   seed: "1",
   seeds: "1",
-  duration: "100ms",
+  duration: "10ms",
   warmup: "1ms",
 } as const satisfies Omit<RunText, "workload">;
 
