@@ -85,6 +85,7 @@ function regimeStatName(i: u32): string {
     case 53: return "writeback_pages";
     case 54: return "dirty_throttles";
     case 55: return "dirty_throttle_ns";
+    case 56: return "page_alloc_failures";
     default: return "";
   }
 }
@@ -114,6 +115,7 @@ function regimeStatValue(i: u32): f64 {
     case 53: return <f64>m.nrWriteback;
     case 54: return <f64>m.dirtyThrottles;
     case 55: return <f64>m.dirtyThrottleNs;
+    case 56: return <f64>m.pgallocFailures;
     default: return 0;
   }
 }
@@ -191,6 +193,7 @@ export function statsReset(): void {
   m.pgmajfault = 0;
   m.pgalloc = 0;
   m.pgfree = 0;
+  m.pgallocFailures = 0;
   m.zeroBytes = 0;
   m.copyBytes = 0;
   m.tlbShootdowns = 0;

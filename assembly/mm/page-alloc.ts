@@ -137,10 +137,16 @@ function pcpToZone(m: MmState, pcp: PcpList): void {
 export function allocPage(gfp: u32): Page {
   const m = mmState();
   const s = sched();
-  if (m.failPageAfter != 0 && --m.failPageAfter == 0) return changetype<Page>(0);
+  if (m.failPageAfter != 0 && --m.failPageAfter == 0) {
+    m.pgallocFailures++;
+    return changetype<Page>(0);
+  }
   let page = allocFast(m, s.cpu.id, reserveOf(m, gfp));
   if (isNullPage(page) && (gfp & GFP_ATOMIC) == 0) page = allocSlow(m, gfp);
-  if (isNullPage(page)) return page;
+  if (isNullPage(page)) {
+    m.pgallocFailures++;
+    return page;
+  }
   prepareNew(m, page);
   if ((gfp & GFP_ZERO) != 0) clearPage(page);
   return page;

@@ -89,6 +89,8 @@ export class MmState {
   pgmajfault: u64;
   pgalloc: u64;
   pgfree: u64;
+  /** Frames that were asked for in vain, injected failures too. */
+  pgallocFailures: u64;
   zeroBytes: u64;
   copyBytes: u64;
   tlbShootdowns: u64;

@@ -179,14 +179,15 @@ table("wait4", [
     "any child: each once",
     function* () {
       const pids = [];
-      for (let i = 0; i < 3; i++)
-        {pids.push(
+      for (let i = 0; i < 3; i++) {
+        pids.push(
           must(
             yield* sys.fork(function* () {
               yield* sys.exitGroup(i);
             }),
           ),
-        );}
+        );
+      }
       const statuses = yield* waitAll();
       return pids.map((pid) => (statuses.get(pid) ?? -1) >> 8);
     },
@@ -197,14 +198,15 @@ table("wait4", [
     function* () {
       const collected: number[] = [];
       const pids = [];
-      for (let i = 0; i < 3; i++)
-        {pids.push(
+      for (let i = 0; i < 3; i++) {
+        pids.push(
           must(
             yield* sys.fork(function* () {
               yield* sys.nanosleep(1e5);
             }),
           ),
-        );}
+        );
+      }
       for (let i = 0; i < 2; i++) {
         must(
           yield* sys.thread(function* () {
