@@ -18,7 +18,7 @@
  * Why not folios: one page size keeps every race of SCENARIOS visible; S22's split is out of the model.
  */
 import { CacheLine, touchLine } from "../sched/cache-line";
-import { lockBit, lockBitKillable, lockBitTry, unlockBit, waitBitClear, waitBitClearKillable } from "../sched/lock-bit";
+import { lockBit, lockBitKillable, lockBitTry, unlockBit, unlockBitForgotten, waitBitClear, waitBitClearKillable } from "../sched/lock-bit";
 import { LC_PAGE_LOCK } from "../sched/lock-class";
 import { lockForget } from "../sched/lockdep";
 import { syncPoint } from "../sched/core";
@@ -149,6 +149,11 @@ export function unlockPage(page: Page): void {
 /** The running task leaves the page lock to an IO completion, which will unlock the page. */
 export function forgetPageLock(page: Page): void {
   lockForget(changetype<usize>(page));
+}
+
+/** Unlocks a page whose lock was given away with forgetPageLock, in whatever context its read ends. */
+export function unlockForgottenPage(page: Page): void {
+  unlockBitForgotten(changetype<usize>(page), PG_LOCKED);
 }
 
 export function waitOnPageLocked(page: Page): void {

@@ -163,9 +163,19 @@ function wakeWaiters(word: usize, bit: u32): Task {
 /** Clears the bit, or hands it to the first task that wants it ([bit-1]). May be called from an event handler. */
 export function unlockBit(word: usize, bit: u32): void {
   syncPoint();
+  lockReleasedIfHeld(word);
+  clearOrHandOver(word, bit);
+}
+
+/** As unlockBit, of a lock that its task gave away (lockForget), by whoever completes: a handler, or a task that found no IO to do. */
+export function unlockBitForgotten(word: usize, bit: u32): void {
+  syncPoint();
+  clearOrHandOver(word, bit);
+}
+
+function clearOrHandOver(word: usize, bit: u32): void {
   const old = load<u32>(word);
   assert(((old >> bit) & 1) != 0, "unlock of a clear lock bit");
-  lockReleasedIfHeld(word);
   if ((old >> BIT_WAITERS) == 0) {
     store<u32>(word, old & ~(1 << bit));
     return;

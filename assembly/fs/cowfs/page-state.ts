@@ -11,7 +11,7 @@
  * Locks: the page lock for the bits; counts change in one emulated step, also in event handlers.
  * Why not an object a page: eight blocks fit a byte.
  */
-import { PG_ERROR, PG_UPTODATE, Page, forgetPageLock, unlockPage } from "../../mm/page";
+import { PG_ERROR, PG_UPTODATE, Page, forgetPageLock, unlockForgottenPage } from "../../mm/page";
 import { endPageWriteback } from "../../mm/page-writeback";
 
 const WRITE_ONE: u32 = 1 << 8;
@@ -49,7 +49,8 @@ export function pageReadDone(page: Page, failed: bool): void {
   page.priv -= READ_ONE;
   if (((<u32>page.priv >> 16) & COUNT_MASK) != 0) return;
   if (!page.test(PG_ERROR)) page.set(PG_UPTODATE);
-  unlockPage(page);
+  // A page that is a hole is done in its reader's own context.
+  unlockForgottenPage(page);
 }
 
 /** The page's lock goes over to its reads. */
