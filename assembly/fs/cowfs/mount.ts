@@ -144,24 +144,24 @@ function newItem(block: usize, objectid: u64, type: u8, size: u32): usize {
   return block + NODE_SIZE - LEAF_BYTES + start;
 }
 
-/** Writes the four trees of an empty filesystem to the first clusters. */
+/** Writes the four trees of an empty filesystem to the first clusters but one: disk address 0 says hole. */
 function writeNewTrees(info: CowfsInfo, scratch: CowRoot): i32 {
-  let block = newLeaf(info, 0, FS_TREE_OBJECTID);
+  let block = newLeaf(info, 1, FS_TREE_OBJECTID);
   const inode = newItem(block, FIRST_FREE_OBJECTID, INODE_ITEM_KEY, INODE_ITEM_BYTES);
   store<u64>(inode, 1, II_GENERATION);
   store<u64>(inode, 1, II_TRANSID);
   store<u32>(inode, 2, II_NLINK);
   store<u32>(inode, S_IFDIR | 0x1ed, II_MODE);
-  let error = writeNewBlock(info, 0);
-  newLeaf(info, 1, EXTENT_TREE_OBJECTID);
-  if (error == 0) error = writeNewBlock(info, 1);
-  newLeaf(info, 2, CSUM_TREE_OBJECTID);
+  let error = writeNewBlock(info, 1);
+  newLeaf(info, 2, EXTENT_TREE_OBJECTID);
   if (error == 0) error = writeNewBlock(info, 2);
-  block = newLeaf(info, 3, ROOT_TREE_OBJECTID);
-  newRootItem(block, scratch, EXTENT_TREE_OBJECTID, 1, 0);
-  newRootItem(block, scratch, FS_TREE_OBJECTID, 0, ITEM_BYTES + INODE_ITEM_BYTES);
-  newRootItem(block, scratch, CSUM_TREE_OBJECTID, 2, 0);
-  return error == 0 ? writeNewBlock(info, 3) : error;
+  newLeaf(info, 3, CSUM_TREE_OBJECTID);
+  if (error == 0) error = writeNewBlock(info, 3);
+  block = newLeaf(info, 4, ROOT_TREE_OBJECTID);
+  newRootItem(block, scratch, EXTENT_TREE_OBJECTID, 2, 0);
+  newRootItem(block, scratch, FS_TREE_OBJECTID, 1, ITEM_BYTES + INODE_ITEM_BYTES);
+  newRootItem(block, scratch, CSUM_TREE_OBJECTID, 3, 0);
+  return error == 0 ? writeNewBlock(info, 4) : error;
 }
 
 function newRootItem(block: usize, scratch: CowRoot, objectid: u64, cluster: u32, itemBytes: u32): void {
@@ -189,9 +189,9 @@ function cowfsMkfs(params: MountParams): i32 {
     info.fsid0 = bootConfig().seed ^ 0x6673_6d6b_7366_7763;
     info.fsid1 = nowNs();
     info.blockSize = <u32>blockSize;
-    info.superRoot = 3;
+    info.superRoot = 4;
     info.superGeneration = 1;
-    info.superUsed = 6 << CLUSTER_SHIFT;
+    info.superUsed = 7 << CLUSTER_SHIFT;
     // [cm-3] The old superblocks go first.
     error = wipeSupers(info);
     if (error == 0) error = writeNewTrees(info, scratch);

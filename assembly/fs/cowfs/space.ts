@@ -54,8 +54,9 @@ export function spaceInit(info: CowfsInfo): void {
   info.dataRotor = info.clusters >> 3;
 }
 
-/** The superblocks' clusters are nobody else's. */
+/** The superblocks' clusters are nobody else's; nor is cluster 0 anybody's, for an extent at disk address 0 is a hole. */
 export function spaceReserveFixed(info: CowfsInfo): void {
+  markCluster(info, 0);
   markCluster(info, SUPER_CLUSTER);
   markCluster(info, info.mirrorCluster);
 }
