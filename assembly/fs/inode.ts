@@ -9,7 +9,6 @@
  *   [ino-1] refcount counts dentries, open files and callers; at zero the inode is evicted. A dentry keeps a named inode.
  *   [ino-2] i_size is mapping.sizeBytes, written by iSizeWrite under i_rwsem for writing.
  *   [ino-3] the hash holds at most one inode of a (super, tree, ino); an inode without a name is not in it.
- *   [ino-4] an inode that is evicted with nlink != 0 is clean: unmount syncs first.
  * Locks: i_rwsem (directories: class i_rwsem/dir): write for changes of content or entries. The hash: none, each call is one
  * emulated step.
  * Why not a cache of unused inodes: dentries are the cache; what they hold is what is kept.
@@ -153,7 +152,6 @@ export function iput(inode: Inode): void {
   assert(inode.refcount != 0, "[ino-1] an inode is given up as often as taken");
   if (--inode.refcount != 0) return;
   unhash(inode);
-  if (inode.nlink != 0) assert(inode.mapping.nrDirty == 0, "[ino-4] a named inode is evicted clean");
   truncateAllPages(inode.mapping);
   const sb = inode.sb;
   const f = sb.inodeOps.evict;

@@ -319,17 +319,18 @@ function umountLocked(root: Dentry): i32 {
   if (!isMountRoot(root)) return -EINVAL;
   // "/" stays.
   if (sb.covers == 0 || sb.nrFiles != 0 || sb.nrMounts != 0 || sb.frozen != SB_UNFROZEN) return -EBUSY;
-  const error = syncFilesystem(sb);
+  // From here on sync(2) passes it by, and nobody can find it: the mutex is held.
+  sb.root = 0;
   sbWaitUnpinned(sb);
-  // A pinned call may have written; nobody can begin another, for the mutex is held.
-  const again = syncFilesystem(sb);
-  if (error == 0 && again == 0) checkClean(sb);
+  const error = syncFilesystem(sb);
+  // The flusher may have been at it as well.
+  sbWaitUnpinned(sb);
+  if (error == 0) checkClean(sb);
   const covered = changetype<Dentry>(sb.covers);
   covered.mounted = 0;
   covered.inode.sb.nrMounts--;
   dcacheShrink(root);
-  sb.root = 0;
   dentryFree(root);
   killSuper(sb);
-  return error != 0 ? error : again;
+  return error;
 }

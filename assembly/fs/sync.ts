@@ -86,10 +86,14 @@ export function syncAll(): void {
   let link: usize = fsState().superList.next;
   while (link != head) {
     const sb = superOfLink(link);
-    sbPin(sb);
-    syncFilesystem(sb);
+    // One that is being mounted or unmounted has no root: whoever does that syncs it.
+    const mounted = sb.root != 0;
+    if (mounted) {
+      sbPin(sb);
+      syncFilesystem(sb);
+    }
     link = changetype<ListHead>(link).next;
-    sbUnpin(sb);
+    if (mounted) sbUnpin(sb);
   }
 }
 
