@@ -150,7 +150,7 @@ function mode(name: string, has: boolean, flags: number, cases: Case[]): Case[] 
     [
       `${name} is not supported`,
       function* () {
-        return yield* falloc(flags, 0, PAGE)(yield* open(pattern(3 * PAGE)));
+        return yield* falloc(flags, 0, 4 * PAGE)(yield* open(pattern(3 * PAGE)));
       },
       -E.OPNOTSUPP,
     ],
@@ -162,9 +162,12 @@ function fallocations({ features }: FilesystemSpec): Case[] {
     ...mode("allocate", features.allocate, 0, [
       edit("allocate inside changes nothing", 3 * PAGE, falloc(0, PAGE, PAGE), (b) => b),
       edit("allocate behind the end: zeros, and the size grows", 100, falloc(0, 0, 2 * PAGE + 3), size(2 * PAGE + 3)),
-      edit("allocate with KEEP_SIZE", 100, falloc(FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE), (b) => b),
-      ["what was allocated counts as blocks", () => allocatedBlocks(), true],
+      edit("allocate inside with KEEP_SIZE", 3 * PAGE, falloc(FALLOC_FL_KEEP_SIZE, PAGE, PAGE), (b) => b),
     ]),
+    ...mode("allocate with KEEP_SIZE", features.keepSize, FALLOC_FL_KEEP_SIZE, [
+      edit("allocate with KEEP_SIZE", 100, falloc(FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE), (b) => b),
+    ]),
+    ...(features.allocate && features.blocks ? [["what was allocated counts as blocks", () => allocatedBlocks(), true] as const] : []),
     ...mode("punch", features.punchHole, PUNCH, [
       edit("punch a page", 3 * PAGE, falloc(PUNCH, PAGE, PAGE), zeroed(PAGE, 2 * PAGE)),
       edit("punch inside a page", 3 * PAGE, falloc(PUNCH, PAGE + 100, 50), zeroed(PAGE + 100, PAGE + 150)),

@@ -184,7 +184,9 @@ const persistence = (spec: FilesystemSpec): Case[] => [
     }
   }),
   afterRemount(spec, "a private store does not reach the file", function* (fd) {
-    yield* storeAt(yield* mapped(fd, 1, MAP_PRIVATE));
+    const own = yield* mapped(fd, 1, MAP_PRIVATE);
+    yield* storeAt(own);
+    must(yield* sys.munmap(own, PAGE));
   }, () => undefined),
   afterRemount(spec, "the file grows inside the last page under a writable mapping (S8)", function* (fd, at) {
     must(yield* sys.ftruncate(fd, 3 * PAGE + 100));

@@ -26,8 +26,11 @@ export interface Features {
   symlinks: boolean;
   /** RENAME_EXCHANGE. */
   exchange: boolean;
-  /** Modes of fallocate. */
+  /** st_blocks says what a file takes. */
+  blocks: boolean;
+  /** Modes of fallocate; keepSize: space beyond the end of the file. */
   allocate: boolean;
+  keepSize: boolean;
   punchHole: boolean;
   zeroRange: boolean;
   collapseRange: boolean;
