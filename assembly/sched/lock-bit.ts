@@ -16,7 +16,7 @@ import { bootAlloc } from "../memlayout";
 import { TP_PAGE_LOCK_WAIT } from "../tracepoints";
 import { WAKE_NORMAL, WAKE_SIGNAL, schedule, syncPoint, wakeUp } from "./core";
 import { C_ATOMIC_LOCAL, C_LOCK_SLOWPATH, chargeCost } from "./cost";
-import { LOCK_WRITE, lockAcquired, lockContended, lockGranted, lockOrder, lockReleased, lockdepState } from "./lockdep";
+import { LOCK_WRITE, lockAcquired, lockContended, lockGranted, lockOrder, lockReleasedIfHeld, lockdepState } from "./lockdep";
 import { TASK_KILLABLE, TASK_UNINTERRUPTIBLE, Task, currentTask, isNullTask, sched } from "./state";
 import { taskOfWaitLink } from "./wait-queue";
 import { SCHED_STATE } from "../memlayout";
@@ -160,7 +160,10 @@ function wakeWaiters(word: usize, bit: u32): Task {
   return heir;
 }
 
-/** Clears the bit, or hands it to the first task that wants it ([bit-1]). May be called from an event handler. */
+/**
+ * Clears the bit, or hands it to the first task that wants it ([bit-1]). May be called from an event handler, or by a task for
+ * one that has forgotten the lock: the end of a read unlocks pages that readahead locked.
+ */
 export function unlockBit(word: usize, bit: u32): void {
   syncPoint();
   lockReleasedIfHeld(word);
@@ -187,11 +190,6 @@ function clearOrHandOver(word: usize, bit: u32): void {
   }
   lockGranted(heir, word, heir.waitFlags >> 16, LOCK_WRITE);
   wakeUp(heir, WAKE_NORMAL);
-}
-
-/** An IO completion unlocks for a task that has forgotten the lock. */
-function lockReleasedIfHeld(word: usize): void {
-  if (!isNullTask(sched().current)) lockReleased(word);
 }
 
 /** Clears a bit that nobody owns (writeback) and wakes those who wait for it. */

@@ -190,14 +190,22 @@ function addHold(stat: LockStat, ns: u64): void {
 
 /** Notes that the current task let the lock go. */
 export function lockReleased(lock: usize): void {
+  if (isNullTask(sched().current)) return;
+  const released = lockReleasedIfHeld(lock);
+  assert(released, "[dep-1] a lock is released by its holder");
+}
+
+/** As lockReleased, for a lock that its holder may have forgotten (lockForget). Returns whether the current task held it. */
+export function lockReleasedIfHeld(lock: usize): bool {
   const s = sched();
   const task = s.current;
-  if (isNullTask(task)) return;
+  if (isNullTask(task)) return false;
   const at = findHeld(task, lock);
-  assert(at != u32.MAX_VALUE, "[dep-1] a lock is released by its holder");
+  if (at == u32.MAX_VALUE) return false;
   const held = heldAt(task, at);
   addHold(lockStat(held.classId, held.mode), s.clockNs - held.acquiredNs);
   dropHeld(task, at);
+  return true;
 }
 
 function findHeld(task: Task, lock: usize): u32 {

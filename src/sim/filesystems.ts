@@ -28,11 +28,26 @@ export interface Filesystem {
   setup?(): Call<unknown>;
 }
 
+function* mkfsAndMount(type: string, options = ""): Call {
+  must(yield* sys.mkdir("/mnt"), "mkdir /mnt");
+  must(yield* sys.mkfs(type, options), `mkfs ${type}`);
+  return must(yield* sys.mount(type, "/mnt", options), `mount ${type}`);
+}
+
 /** The flusher starts at 10 % of memory: a workload of the fault path should not measure the disk. */
 const BELOW_BACKGROUND = 0.08;
 
 export const FILESYSTEM_TABLE: readonly Filesystem[] = [
   { name: "ramfs", summary: "pages in memory, no page_mkwrite, no disk", directory: "/tmp" },
+  {
+    name: "cowfs",
+    summary: "copy on write: a small btrfs, with checksums, delalloc, transactions and reservation tickets",
+    directory: "/mnt",
+    // Nothing is overwritten in place: twice the files, and room for trees.
+    machine: (fileBytes) => ({ diskBlocks: 2 * Math.ceil(fileBytes / 4096) + 2048 }),
+    memoryShare: BELOW_BACKGROUND,
+    setup: () => mkfsAndMount("cowfs"),
+  },
   {
     name: "pagestore",
     summary: "the example of a filesystem in TypeScript: blocks are pages, reserved by page_mkwrite",
@@ -40,10 +55,7 @@ export const FILESYSTEM_TABLE: readonly Filesystem[] = [
     machine: (fileBytes) => ({ diskBlocks: Math.ceil(fileBytes / 4096) + 64 }),
     definition: pagestore,
     memoryShare: BELOW_BACKGROUND,
-    *setup() {
-      must(yield* sys.mkdir("/mnt"), "mkdir /mnt");
-      must(yield* sys.mount("pagestore", "/mnt"), "mount pagestore");
-    },
+    setup: () => mkfsAndMount("pagestore"),
   },
 ];
 
