@@ -55,8 +55,12 @@ export function mmuRefill(cpu: Cpu, address: u64, access: u32): u32 {
   return CAUSE_NONE;
 }
 
-/** The linear address of a guest byte when the TLB grants `tagOffset`'s access to the whole of it, else 0. */
+/**
+ * The linear address of a guest byte when the TLB grants `tagOffset`'s access to the whole of it, else 0. A tag keeps the high
+ * bits of the context where an address outside the user half has its own, so such an address is turned away before the compare.
+ */
 export function tlbLookup(cpu: Cpu, address: u64, lenBytes: u32, tagOffset: u32): usize {
+  if (address >= USER_LIMIT) return 0;
   const entry = cpu.tlb + ((<u32>(address >> 12) & cpuRoom().tlbMask) << 5);
   const tag = load<u64>(entry + tagOffset);
   if (tag != (((address + lenBytes - 1) & ~0xfff) | cpu.tlbContext)) return 0;

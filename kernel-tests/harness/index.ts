@@ -39,4 +39,5 @@ export * from "../../assembly/sched/rwsem";
 export * from "./block";
 export * from "./events";
 export * from "./machine";
+export * from "./mmu";
 export * from "./program";
