@@ -1,7 +1,14 @@
 /**
  * Faultline's library: the machine, its guests, its workloads. Runs in Node and in browsers.
  */
-export { ConfigError, FAULT_LOCK_REGIMES, type FaultLockRegime, MKWRITE_REGIMES, type MachineConfig, type MkwriteRegime } from "./host/config.js";
+export {
+  ConfigError,
+  FAULT_LOCK_REGIMES,
+  type FaultLockRegime,
+  MKWRITE_REGIMES,
+  type MachineConfig,
+  type MkwriteRegime,
+} from "./host/config.js";
 export type { GuestContext, GuestFn, GuestGenerator, Op, OpResult } from "./host/guests.js";
 export {
   type FaultLatency,

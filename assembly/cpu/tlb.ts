@@ -39,8 +39,9 @@ export class CpuRoomState {
   contextWraps: u32;
   /**
    * The trap vector, filled by mm's owner at boot. faultEnter notes the trap and returns the cache line of the lock that the
-   * fault will take, or 0; it never blocks; the caller touches that line. pageFault returns 0 to make the access again, FAULT_LOCK_HELD when that lock is
-   * still to be released by faultLeave, else the access is given up. faultLeave returns 0 or, when given up, 1.
+   * fault will take, or 0; it never blocks; the caller touches that line. pageFault returns 0 to make the access again,
+   * FAULT_LOCK_HELD when that lock is still to be released by faultLeave, else the access is given up. faultLeave
+   * returns 0 or, when given up, 1.
    */
   faultEnter: (cause: u32, address: u64) => usize;
   pageFault: (cause: u32, address: u64) => u32;

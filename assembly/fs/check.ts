@@ -21,7 +21,8 @@ function checkChildren(directory: Inode): void {
   let cookie: i64 = -1;
   for (let link: usize = directory.children.next; link != head; link = changetype<ListHead>(link).next) {
     const dentry = dentryOfSibling(link);
-    assert(dentry.linked == 1 && changetype<usize>(dentry.parent.inode) == changetype<usize>(directory), "[dent-1] a child knows its parent");
+    assert(dentry.linked == 1, "[dent-1] a child is linked");
+    assert(changetype<usize>(dentry.parent.inode) == changetype<usize>(directory), "[dent-1] a child knows its parent");
     assert(<i64>dentry.cookie > cookie, "[dent-2] entries are in the order of their cookies");
     cookie = dentry.cookie;
     count++;

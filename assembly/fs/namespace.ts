@@ -17,7 +17,7 @@ import {
 import { LC_DIR_I_RWSEM_NESTED } from "../sched/lock-class";
 import { downWrite, downWriteNested, upWrite } from "../sched/rwsem";
 import { dcacheMakeRoom, dcachePrune } from "./dcache";
-import { Dentry, dentryAlloc, dentryExchange, dentryFree, dentryLink, dentryLookup, dentryMove, dentryUnlink, isNullDentry } from "./dentry";
+import { Dentry, dentryAlloc, dentryExchange, dentryFree, dentryLink, dentryMove, dentryUnlink, isNullDentry } from "./dentry";
 import { Inode, currentTimeNs, iput, isDirectory, touchTimes } from "./inode";
 import { Lookup, isDots, isMountRoot } from "./namei";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./operations";

@@ -6,6 +6,7 @@
  * Locks: none.
  * Why not expose structs: names outlive layouts.
  */
+import { bitmapTest } from "../lib/bitmap";
 import { traceClear } from "../lib/trace";
 import { histInit } from "../lib/histogram";
 import { cpuRoom } from "../cpu/tlb";
@@ -86,6 +87,7 @@ function regimeStatName(i: u32): string {
     case 54: return "dirty_throttles";
     case 55: return "dirty_throttle_ns";
     case 56: return "page_alloc_failures";
+    case 57: return "cpu_idle_ns";
     default: return "";
   }
 }
@@ -116,8 +118,21 @@ function regimeStatValue(i: u32): f64 {
     case 54: return <f64>m.dirtyThrottles;
     case 55: return <f64>m.dirtyThrottleNs;
     case 56: return <f64>m.pgallocFailures;
+    case 57: return <f64>sumIdle();
     default: return 0;
   }
+}
+
+/** Time that CPUs have had no task since boot, those that have none now included. statsReset leaves it alone. */
+function sumIdle(): u64 {
+  const s = sched();
+  let sum: u64 = 0;
+  for (let id: u32 = 0; id < s.nCpus; id++) {
+    const cpu = cpuAt(id);
+    sum += cpu.idleNs;
+    if (bitmapTest(s.idleMask, id) && s.machineNs > cpu.clockNs) sum += s.machineNs - cpu.clockNs;
+  }
+  return sum;
 }
 
 function sumHits(): u64 {

@@ -8,8 +8,8 @@
  * Regimes (a regime is data, DESIGN D8):   linux-4.19  mmap_sem held throughout
  *                                          linux-5.1   dropped for read IO, and for dirty throttling (RETRY)
  *                                          linux-6.7   per-VMA lock first (user mode), mmap_sem second; else as 5.1 (COMPLETED)
- * Interface: faultEnter, handlePageFault, faultLeave (the trap vector), faultInKernel (the kernel's own accesses), releaseFaultLock, tryRetakeFaultLock,
- *            maybeUnlockForIo, faultLockName, faultPassLocked and faultGiveUp (get_user_pages).
+ * Interface: faultEnter, handlePageFault, faultLeave (the trap vector), faultInKernel (the kernel's own accesses),
+ *            releaseFaultLock, tryRetakeFaultLock, maybeUnlockForIo, faultLockName, faultPassLocked and faultGiveUp (get_user_pages).
  * Invariants:
  *   [mk-4] RETRY and COMPLETED come back with the lock dropped, all else with it held.
  *   [mk-5] a fault may drop its lock once: TRIED keeps the second pass under the lock.

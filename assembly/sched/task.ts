@@ -16,8 +16,8 @@ import { bootAlloc } from "../memlayout";
 import { TP_SCHED_EXIT, TP_SCHED_FORK, TP_SIGNAL_GENERATE } from "../tracepoints";
 import { WAKE_SIGNAL, enqueueTask, isSleeping, wakeUp } from "./core";
 import {
-  Cpu, STRIDE_SKEW, TASK_FREE, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNABLE, TASK_STRIDE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TF_KTHREAD, Task,
-  cpuAt, isNullTask, sched, taskAt,
+  Cpu, STRIDE_SKEW, TASK_FREE, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNABLE, TASK_STRIDE, TASK_UNINTERRUPTIBLE,
+  TASK_ZOMBIE, TF_KTHREAD, Task, cpuAt, isNullTask, sched, taskAt,
 } from "./state";
 import { saveAreaInit } from "./switch";
 

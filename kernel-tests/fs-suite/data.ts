@@ -59,12 +59,42 @@ const put = (bytes: Uint8Array, at: number, content: Uint8Array): Uint8Array => 
 const resized = (bytes: Uint8Array, size: number): Uint8Array => put(new Uint8Array(size), 0, bytes.subarray(0, size)).subarray(0, size);
 
 const writes: Case[] = [
-  edit("at the start", 10, (fd) => sys.pwrite(fd, pattern(4, 2), 0), (b) => put(b, 0, pattern(4, 2))),
-  edit("across pages", 3 * PAGE, (fd) => sys.pwrite(fd, pattern(PAGE + 100, 2), PAGE - 50), (b) => put(b, PAGE - 50, pattern(PAGE + 100, 2))),
-  edit("over the end", 100, (fd) => sys.pwrite(fd, pattern(300, 2), 50), (b) => put(b, 50, pattern(300, 2))),
-  edit("behind the end leaves a hole", 100, (fd) => sys.pwrite(fd, pattern(10, 2), 5 * PAGE + 7), (b) => put(b, 5 * PAGE + 7, pattern(10, 2))),
-  edit("of nothing", 100, (fd) => sys.pwrite(fd, new Uint8Array(0), 5 * PAGE), (b) => b),
-  edit("of 100 pages, one byte off", 10, (fd) => sys.pwrite(fd, pattern(100 * PAGE, 2), 1), (b) => put(b, 1, pattern(100 * PAGE, 2))),
+  edit(
+    "at the start",
+    10,
+    (fd) => sys.pwrite(fd, pattern(4, 2), 0),
+    (b) => put(b, 0, pattern(4, 2)),
+  ),
+  edit(
+    "across pages",
+    3 * PAGE,
+    (fd) => sys.pwrite(fd, pattern(PAGE + 100, 2), PAGE - 50),
+    (b) => put(b, PAGE - 50, pattern(PAGE + 100, 2)),
+  ),
+  edit(
+    "over the end",
+    100,
+    (fd) => sys.pwrite(fd, pattern(300, 2), 50),
+    (b) => put(b, 50, pattern(300, 2)),
+  ),
+  edit(
+    "behind the end leaves a hole",
+    100,
+    (fd) => sys.pwrite(fd, pattern(10, 2), 5 * PAGE + 7),
+    (b) => put(b, 5 * PAGE + 7, pattern(10, 2)),
+  ),
+  edit(
+    "of nothing",
+    100,
+    (fd) => sys.pwrite(fd, new Uint8Array(0), 5 * PAGE),
+    (b) => b,
+  ),
+  edit(
+    "of 100 pages, one byte off",
+    10,
+    (fd) => sys.pwrite(fd, pattern(100 * PAGE, 2), 1),
+    (b) => put(b, 1, pattern(100 * PAGE, 2)),
+  ),
   ["with O_APPEND", () => append(), ["one, two, three", 15]],
   ["the position follows", () => positions(), [3, 6, "abcdef"]],
   ["to a file open for reading", () => wrongMode(O_RDONLY), [-E.BADF, 0]],
@@ -107,8 +137,18 @@ const truncations: Case[] = [
   edit("inside a page", 3 * PAGE, (fd) => sys.ftruncate(fd, PAGE + 10), size(PAGE + 10)),
   edit("at a page's end", 3 * PAGE, (fd) => sys.ftruncate(fd, PAGE), size(PAGE)),
   edit("up: zeros", 100, (fd) => sys.ftruncate(fd, 3 * PAGE + 5), size(3 * PAGE + 5)),
-  edit("down and up: what was cut off is zero", 2 * PAGE, (fd) => downAndUp(fd, 100, 2 * PAGE), (b) => resized(resized(b, 100), 2 * PAGE)),
-  edit("down and a write behind: zeros between", 2 * PAGE, (fd) => downAndWrite(fd), (b) => put(resized(b, 700), PAGE, pattern(3, 2))),
+  edit(
+    "down and up: what was cut off is zero",
+    2 * PAGE,
+    (fd) => downAndUp(fd, 100, 2 * PAGE),
+    (b) => resized(resized(b, 100), 2 * PAGE),
+  ),
+  edit(
+    "down and a write behind: zeros between",
+    2 * PAGE,
+    (fd) => downAndWrite(fd),
+    (b) => put(resized(b, 700), PAGE, pattern(3, 2)),
+  ),
   ["by path", () => byPath(), [0, 5]],
   ["of a directory", () => sys.truncate(MNT, 0), -E.ISDIR],
   ["of a missing file", () => sys.truncate(FILE, 0), -E.NOENT],
@@ -141,7 +181,8 @@ const falloc = (mode: number, at: number, length: number) => (fd: number) => sys
 const PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 const ZERO = FALLOC_FL_ZERO_RANGE;
 const without = (b: Uint8Array, from: number, to: number): Uint8Array => Uint8Array.from([...b.subarray(0, from), ...b.subarray(to)]);
-const inserted = (b: Uint8Array, at: number, n: number): Uint8Array => Uint8Array.from([...b.subarray(0, at), ...new Uint8Array(n), ...b.subarray(at)]);
+const inserted = (b: Uint8Array, at: number, n: number): Uint8Array =>
+  Uint8Array.from([...b.subarray(0, at), ...new Uint8Array(n), ...b.subarray(at)]);
 
 /** The mode's rows, or one that says that it is refused. */
 function mode(name: string, has: boolean, flags: number, cases: Case[]): Case[] {
@@ -272,11 +313,31 @@ function copying(name: string, call: (f: number, g: number) => Call, expected: (
 }
 
 const copies: Case[] = [
-  copying("copy_file_range of all", (f, g) => sys.copyFileRange(f, 0, g, 0, 100 * PAGE), (all) => [all.length, all]),
-  copying("copy_file_range, unaligned", (f, g) => sys.copyFileRange(f, 10, g, 33, PAGE), (all) => [PAGE, put(new Uint8Array(0), 33, all.subarray(10, 10 + PAGE))]),
-  copying("copy_file_range behind the end", (f, g) => sys.copyFileRange(f, 100 * PAGE, g, 0, PAGE), () => [0, new Uint8Array(0)]),
-  copying("copy_file_range onto itself, apart", (f) => sys.copyFileRange(f, 0, f, 6 * PAGE, 2 * PAGE), () => [2 * PAGE, new Uint8Array(0)]),
-  copying("copy_file_range onto itself, overlapping", (f) => sys.copyFileRange(f, 0, f, PAGE, 2 * PAGE), () => [-E.INVAL, new Uint8Array(0)]),
+  copying(
+    "copy_file_range of all",
+    (f, g) => sys.copyFileRange(f, 0, g, 0, 100 * PAGE),
+    (all) => [all.length, all],
+  ),
+  copying(
+    "copy_file_range, unaligned",
+    (f, g) => sys.copyFileRange(f, 10, g, 33, PAGE),
+    (all) => [PAGE, put(new Uint8Array(0), 33, all.subarray(10, 10 + PAGE))],
+  ),
+  copying(
+    "copy_file_range behind the end",
+    (f, g) => sys.copyFileRange(f, 100 * PAGE, g, 0, PAGE),
+    () => [0, new Uint8Array(0)],
+  ),
+  copying(
+    "copy_file_range onto itself, apart",
+    (f) => sys.copyFileRange(f, 0, f, 6 * PAGE, 2 * PAGE),
+    () => [2 * PAGE, new Uint8Array(0)],
+  ),
+  copying(
+    "copy_file_range onto itself, overlapping",
+    (f) => sys.copyFileRange(f, 0, f, PAGE, 2 * PAGE),
+    () => [-E.INVAL, new Uint8Array(0)],
+  ),
   ["copy_file_range to a file open for reading", () => copyReadOnly(), -E.BADF],
   ["copy_file_range to another filesystem", () => copyElsewhere((a, b) => sys.copyFileRange(a, 0, b, 0, 3)), -E.XDEV],
 ];
@@ -293,15 +354,45 @@ function* copyElsewhere(call: (a: number, b: number) => Call): Call {
 
 function clones(spec: FilesystemSpec): Case[] {
   if (!spec.features.reflink) {
-    return [copying("is not supported", (f, g) => sys.cloneRange(f, 0, 0, g, 0), () => [-E.OPNOTSUPP, new Uint8Array(0)])];
+    return [
+      copying(
+        "is not supported",
+        (f, g) => sys.cloneRange(f, 0, 0, g, 0),
+        () => [-E.OPNOTSUPP, new Uint8Array(0)],
+      ),
+    ];
   }
   return [
-    copying("of all", (f, g) => sys.ioctl(g, FICLONE, f), (all) => [0, all]),
-    copying("of a range", (f, g) => sys.cloneRange(f, PAGE, 2 * PAGE, g, PAGE), (all) => [0, put(new Uint8Array(0), PAGE, all.subarray(PAGE, 3 * PAGE))]),
-    copying("unaligned", (f, g) => sys.cloneRange(f, 10, PAGE, g, 0), () => [-E.INVAL, new Uint8Array(0)]),
-    copying("a length inside a block", (f, g) => sys.cloneRange(f, 0, PAGE + 10, g, 0), () => [-E.INVAL, new Uint8Array(0)]),
-    copying("behind the end", (f, g) => sys.cloneRange(f, 0, 100 * PAGE, g, 0), () => [-E.INVAL, new Uint8Array(0)]),
-    copying("onto itself, overlapping", (f) => sys.cloneRange(f, 0, 2 * PAGE, f, PAGE), () => [-E.INVAL, new Uint8Array(0)]),
+    copying(
+      "of all",
+      (f, g) => sys.ioctl(g, FICLONE, f),
+      (all) => [0, all],
+    ),
+    copying(
+      "of a range",
+      (f, g) => sys.cloneRange(f, PAGE, 2 * PAGE, g, PAGE),
+      (all) => [0, put(new Uint8Array(0), PAGE, all.subarray(PAGE, 3 * PAGE))],
+    ),
+    copying(
+      "unaligned",
+      (f, g) => sys.cloneRange(f, 10, PAGE, g, 0),
+      () => [-E.INVAL, new Uint8Array(0)],
+    ),
+    copying(
+      "a length inside a block",
+      (f, g) => sys.cloneRange(f, 0, PAGE + 10, g, 0),
+      () => [-E.INVAL, new Uint8Array(0)],
+    ),
+    copying(
+      "behind the end",
+      (f, g) => sys.cloneRange(f, 0, 100 * PAGE, g, 0),
+      () => [-E.INVAL, new Uint8Array(0)],
+    ),
+    copying(
+      "onto itself, overlapping",
+      (f) => sys.cloneRange(f, 0, 2 * PAGE, f, PAGE),
+      () => [-E.INVAL, new Uint8Array(0)],
+    ),
     ["of another filesystem's file", () => copyElsewhere((a, b) => sys.ioctl(a, FICLONE, b)), -E.XDEV],
     ["a store to one does not show in the other", () => diverge(spec), [true, true, true, true]],
   ];

@@ -92,17 +92,31 @@ function* openAtDirectory(): Call<unknown> {
 const listing: Case[] = [
   [`${MANY} entries, each once`, () => listMany(), [MANY + 2, MANY + 2, true, true, MANY + 2]],
   ["remove while reading", () => removeWhileReading(), [200, []]],
-  ["create and remove while reading", function* () {
-    const [stayed, once] = (yield* changeWhileReading()) as [number, boolean];
-    return [stayed > 30, once];
-  }, [true, true]],
+  [
+    "create and remove while reading",
+    function* () {
+      const [stayed, once] = (yield* changeWhileReading()) as [number, boolean];
+      return [stayed > 30, once];
+    },
+    [true, true],
+  ],
   ["of a directory that was removed", () => removedDirectory(), -E.NOENT],
   ["of a file", () => onFile(), -E.NOTDIR],
   ["with too small a buffer", () => tooSmall(), -E.INVAL],
   ["openat of a directory's number", () => openAtDirectory(), [true, -E.NOTDIR, -E.BADF]],
 ];
 
-const types: Case[] = [["types", () => typesOf(), [["d", "directory"], ["f", "file"], ["s", "symlink"]]]];
+const types: Case[] = [
+  [
+    "types",
+    () => typesOf(),
+    [
+      ["d", "directory"],
+      ["f", "file"],
+      ["s", "symlink"],
+    ],
+  ],
+];
 
 function* onFile(): Call {
   const fd = must(yield* sys.open(`${MNT}/f`, O_RDWR | O_CREAT));

@@ -211,7 +211,9 @@ function* differences(model: Model): Call<string[]> {
     }
   }
   for (const directory of ["", ...[...model.nodes].filter(([, node]) => node.directory).map(([path]) => `${path}/`)]) {
-    for (const name of yield* names(full(directory))) if (!model.nodes.has(directory + name)) found.push(`${directory}${name} should not be`);
+    for (const name of yield* names(full(directory))) {
+      if (!model.nodes.has(directory + name)) found.push(`${directory}${name} should not be`);
+    }
   }
   return found;
 }

@@ -6,7 +6,22 @@ import { describe, expect, it } from "vitest";
 import { MAP_SHARED, O_CREAT, O_RDWR, PROT_READ, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
 import { E, PAGE, TestMachine, must } from "../test-machine.js";
-import { type Case, type FilesystemSpec, MNT, isPattern, make, names, pattern, readAll, remount, rows, save, stat, text, tree } from "./mounted.js";
+import {
+  type Case,
+  type FilesystemSpec,
+  MNT,
+  isPattern,
+  make,
+  names,
+  pattern,
+  readAll,
+  remount,
+  rows,
+  save,
+  stat,
+  text,
+  tree,
+} from "./mounted.js";
 
 const errnos = (spec: FilesystemSpec): Case[] => [
   ["a type that does not exist", () => sys.mount("nosuchfs", "/tmp"), -E.NODEV],
@@ -39,11 +54,51 @@ function* umountInside(): Call {
 }
 
 const busy: Case[] = [
-  ["with an open file", () => busyBy(() => sys.open(`${MNT}/f`, O_RDWR | O_CREAT), (fd) => sys.close(fd)), [-E.BUSY, 0]],
-  ["with an open directory", () => busyBy(() => sys.open(MNT, 0), (fd) => sys.close(fd)), [-E.BUSY, 0]],
-  ["with a mapping of a file that was closed", () => busyBy(() => mapAndClose(), (at) => sys.munmap(at, PAGE)), [-E.BUSY, 0]],
-  ["with another filesystem on it", () => busyBy(() => mountInside(), () => sys.umount(`${MNT}/d`)), [-E.BUSY, 0]],
-  ["with an unlinked open file", () => busyBy(() => openUnlinked(), (fd) => sys.close(fd)), [-E.BUSY, 0]],
+  [
+    "with an open file",
+    () =>
+      busyBy(
+        () => sys.open(`${MNT}/f`, O_RDWR | O_CREAT),
+        (fd) => sys.close(fd),
+      ),
+    [-E.BUSY, 0],
+  ],
+  [
+    "with an open directory",
+    () =>
+      busyBy(
+        () => sys.open(MNT, 0),
+        (fd) => sys.close(fd),
+      ),
+    [-E.BUSY, 0],
+  ],
+  [
+    "with a mapping of a file that was closed",
+    () =>
+      busyBy(
+        () => mapAndClose(),
+        (at) => sys.munmap(at, PAGE),
+      ),
+    [-E.BUSY, 0],
+  ],
+  [
+    "with another filesystem on it",
+    () =>
+      busyBy(
+        () => mountInside(),
+        () => sys.umount(`${MNT}/d`),
+      ),
+    [-E.BUSY, 0],
+  ],
+  [
+    "with an unlinked open file",
+    () =>
+      busyBy(
+        () => openUnlinked(),
+        (fd) => sys.close(fd),
+      ),
+    [-E.BUSY, 0],
+  ],
 ];
 
 /** umount while something is in use and after; mounts something else again, for the end of the test. */
@@ -83,7 +138,10 @@ const covering: Case[] = [
       must(yield* sys.mkdir(`${MNT}/d`));
       must(yield* sys.mkdir(`${MNT}/d/e`));
       must(yield* sys.mount("ramfs", `${MNT}/d/e`));
-      const mounted = t.machine.inspect("mounts").split("\n").map((line) => line.split(" ")[1]);
+      const mounted = t.machine
+        .inspect("mounts")
+        .split("\n")
+        .map((line) => line.split(" ")[1]);
       must(yield* sys.umount(`${MNT}/d/e`));
       return mounted;
     },

@@ -151,9 +151,14 @@ const links: Case[] = [
   viaLink("readlink", "any text/at all", () => sys.readlink(`${MNT}/s`), "any text/at all"),
   viaLink("readlink cuts off", "abcdef", () => sys.readlink(`${MNT}/s`, 3), "abc"),
   viaLink("a target of 1000 bytes", "t".repeat(1000), () => sys.readlink(`${MNT}/s`), "t".repeat(1000)),
-  viaLink("its size is its target's", "abcdef", function* () {
-    return stat(yield* sys.lstat(`${MNT}/s`)).size;
-  }, 6),
+  viaLink(
+    "its size is its target's",
+    "abcdef",
+    function* () {
+      return stat(yield* sys.lstat(`${MNT}/s`)).size;
+    },
+    6,
+  ),
   after("readlink of a file", () => sys.readlink(`${MNT}/file`), -E.INVAL),
   after("over a name that exists", () => sys.symlink("x", `${MNT}/file`), -E.EXIST),
   after("with an empty target", () => sys.symlink("", `${MNT}/s`), -E.NOENT),
@@ -165,7 +170,15 @@ const links: Case[] = [
   viaLink("in the middle of a path", "full", () => read(`${MNT}/s/file`), "inside"),
   viaLink("with a slash behind it", "full", () => names(`${MNT}/s/`), ["file"]),
   viaLink("dangling", "missing", () => sys.open(`${MNT}/s`, O_RDONLY), -E.NOENT),
-  viaLink("dangling, with O_CREAT", "made", () => thenNames(sys.open(`${MNT}/s`, O_RDWR | O_CREAT)), [0, "empty", "file", "full", "made", "other", "s"]),
+  viaLink("dangling, with O_CREAT", "made", () => thenNames(sys.open(`${MNT}/s`, O_RDWR | O_CREAT)), [
+    0,
+    "empty",
+    "file",
+    "full",
+    "made",
+    "other",
+    "s",
+  ]),
   viaLink("dangling, with O_CREAT and O_EXCL", "made", () => sys.open(`${MNT}/s`, O_RDWR | O_CREAT | O_EXCL), -E.EXIST),
   viaLink("to itself", "s", () => sys.open(`${MNT}/s`, O_RDONLY), -E.LOOP),
   viaLink("to itself, in the middle", "s", () => sys.open(`${MNT}/s/f`, O_RDONLY), -E.LOOP),

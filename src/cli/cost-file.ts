@@ -8,8 +8,10 @@ import { UsageError, suggestion } from "./errors.js";
 
 const costSchema = z.number().int("expected a whole number of ns").min(0, "expected 0 or more ns").max(1e9, "expected at most 1e9 ns");
 
-/** Reads and checks a cost file against the kernel's names. Throws UsageError "file:line:column: what was expected". */
-export function readCostFile(path: string, known: readonly string[]): Record<string, number> {
+/** Costs from the object itself or from a file that holds it. Throws UsageError "file:line:column: what was expected". */
+export function readCosts(pathOrObject: string, known: readonly string[]): Record<string, number> {
+  if (pathOrObject.trimStart().startsWith("{")) return parseCosts(pathOrObject, "--costs", known);
+  const path = pathOrObject;
   let text: string;
   try {
     text = readFileSync(path, "utf8");

@@ -4,7 +4,6 @@
  * and one line here.
  */
 import { Command, CommanderError } from "commander";
-import pc from "picocolors";
 import { ConfigError } from "../host/config.js";
 import { RunError, VERSION } from "../sim/run.js";
 import { registerCompare } from "./commands/compare.js";
@@ -14,6 +13,7 @@ import { registerReplay } from "./commands/replay.js";
 import { registerRun } from "./commands/run.js";
 import { registerWorkloads } from "./commands/workloads.js";
 import { UsageError } from "./errors.js";
+import { colors } from "./output.js";
 
 const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerRun,
@@ -40,7 +40,7 @@ function program(): Command {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`${pc.red("faultline:")} ${message}\n`);
+  process.stderr.write(`${colors(process.stderr).red("faultline:")} ${message}\n`);
   if (error instanceof UsageError || error instanceof ConfigError) return 2;
   const debug = process.env.FAULTLINE_DEBUG !== undefined && !(error instanceof RunError);
   if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);

@@ -16,7 +16,7 @@ import {
 import { ParseError } from "../sim/parse.js";
 import type { KernelImage } from "../sim/run.js";
 import type { SweepDescription } from "../sim/sweep.js";
-import { readCostFile } from "./cost-file.js";
+import { readCosts } from "./cost-file.js";
 import { UsageError } from "./errors.js";
 
 export interface RunOptions extends Omit<RunText, "workload"> {
@@ -26,7 +26,8 @@ export interface RunOptions extends Omit<RunText, "workload"> {
   format: string;
 }
 
-export const FORMATS = ["table", "json", "csv", "trace", "chrome", "svg", "lock_stat"];
+export const FORMATS = ["table", "json", "csv", "trace", "chrome", "svg", "lock_stat"] as const;
+export type Format = (typeof FORMATS)[number];
 
 /** An option that may be given again: its values, commas between. */
 export function collected(value: string, before: string | undefined): string {
@@ -34,8 +35,8 @@ export function collected(value: string, before: string | undefined): string {
 }
 
 /** Adds the options that describe a machine and a run. */
-export function describeRun(command: Command): Command {
-  const d = RUN_TEXT_DEFAULTS;
+export function describeRun(command: Command, defaults: Partial<RunText> = {}): Command {
+  const d = { ...RUN_TEXT_DEFAULTS, ...defaults };
   return command
     .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-16", d.tasks)
     .option("--mode <mode>", MODES.join(" or "), d.mode)
@@ -47,7 +48,7 @@ export function describeRun(command: Command): Command {
     .option("--duration <time>", "simulated time measured", d.duration)
     .option("--warmup <time>", "simulated time before it", d.warmup)
     .option("--length <size>", "bytes each task maps (default: 128M, or what fits)")
-    .option("--costs <file>", "cost table overrides, JSON (see: faultline costs)")
+    .option("--costs <file>", "cost table overrides: a JSON file, or the object itself (see: faultline costs)")
     .option("--fault-lock <regime>", FAULT_LOCK_REGIMES.join(" or "), d.faultLock)
     .option("--mkwrite <regime>", `how page_mkwrite is called: ${MKWRITE_REGIMES.join(", ")}`, d.mkwrite)
     .option("--set <key=value>", "an option of the workload (see: faultline workloads); may be given again", collected)
@@ -70,14 +71,19 @@ export function checkWorkload(name: string): string {
   return usage(() => knownWorkload(name));
 }
 
-export function checkFormat(format: string): string {
-  return usage(() => oneOf(format, "format", FORMATS));
+export function checkFormat(format: string): Format {
+  return checkOneOf(format, "format", FORMATS);
+}
+
+/** One of the words that an option takes. */
+export function checkOneOf<T extends string>(value: string, what: string, allowed: readonly T[]): T {
+  return usage(() => oneOf(value, what, allowed));
 }
 
 /** Turns options into a sweep. Throws UsageError. */
 export function sweepOf(workload: string, o: RunOptions, kernel: KernelImage): SweepDescription {
   const sweep = usage(() => sweepOfText({ ...o, workload }));
-  if (o.costs !== undefined) sweep.config.costs = readCostFile(o.costs, costNames(kernel));
+  if (o.costs !== undefined) sweep.config.costs = readCosts(o.costs, costNames(kernel));
   return sweep;
 }
 

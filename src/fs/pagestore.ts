@@ -10,7 +10,15 @@
  * Locks: freeze protection -> invalidate_lock (shared) -> page lock.
  * Why not overwrite and allocate in one step: ENOSPC would come at writeback, when nobody is there to hear it.
  */
-import { type FsCall, type FsFile, type FsPage, type ScriptedFilesystem, VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS } from "../host/scripted-fs.js";
+import {
+  type FsCall,
+  type FsFile,
+  type FsPage,
+  type ScriptedFilesystem,
+  VM_FAULT_LOCKED,
+  VM_FAULT_NOPAGE,
+  VM_FAULT_SIGBUS,
+} from "../host/scripted-fs.js";
 
 /** One block for the caller; short of space, dirty pages are written first (a truncate may have freed blocks meanwhile). */
 function* reserveOne(file: FsFile): FsCall {

@@ -17,11 +17,12 @@ import { canonicalJson } from "./canonical.js";
 import { ConfigError, type MachineConfig } from "./config.js";
 import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } from "./histogram.js";
 import { Guest, type GuestContext, type GuestFn, type GuestState, type Op, type OpResult, randomFrom } from "./guests.js";
-import { MAILBOX, TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
+import { TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
+import { Mailbox, checkOp, needsBuffer } from "./mailbox.js";
 import { type PageTableStep, walkPageTable } from "./page-table.js";
 import { HostCalls, type SavedCall } from "./scripted-fs.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
-import { sha256 } from "./sha256.js";
+import { sha256OfPieces } from "./sha256.js";
 import { type TraceEvent, decodeTrace } from "./trace.js";
 import { KernelAbort, type KernelExports, type KernelSource, compileKernel, readString } from "./wasm.js";
 
@@ -32,10 +33,6 @@ const RUN_GUEST = 2;
 const RUN_HOST = 4;
 /** Any limit from 9.2e18 ns on is none to the kernel. */
 const FOR_EVER_NS = 9.3e18;
-/** Under this base the kernel takes an address in the task's operation buffer for a user pointer. */
-const KERNEL_POINTER_BASE = 0xffff_8000_0000_0000n;
-/** The operation buffer: one frame. Data beyond it is cut off, as a path beyond PATH_MAX is. */
-const OP_BUFFER_BYTES = 4096;
 const ENOMEM = 12;
 const SYS_EXIT = 93;
 const SYS_EXIT_GROUP = 94;
@@ -103,15 +100,6 @@ function nextOf(guest: Guest, result: OpResult): Op | undefined | GuestFailure {
   }
 }
 
-/** An operation that no mailbox can carry is its guest's mistake ([host-2]). */
-function checkOp(op: Op): void {
-  if (op.args.length > 6) throw new RangeError(`operation ${op.nr} has ${op.args.length} arguments; 6 is the most`);
-  for (const arg of [op.nr, ...op.args]) {
-    if (typeof arg === "number" && !Number.isFinite(arg)) throw new RangeError(`operation ${op.nr}: argument ${arg}`);
-  }
-  if ((op.readBack ?? 0) > OP_BUFFER_BYTES) throw new RangeError(`operation ${op.nr} reads back ${op.readBack} bytes`);
-}
-
 export class Machine {
   readonly kernel: KernelExports;
   readonly memory: WebAssembly.Memory;
@@ -119,7 +107,7 @@ export class Machine {
   private readonly guests = new Map<number, Guest>();
   private readonly u32: Uint32Array;
   private readonly u8: Uint8Array;
-  private readonly view: DataView;
+  private readonly mailbox: Mailbox;
   private readonly task: TaskLayout;
   private readonly tracepoints: string[];
   private readonly lockClasses: string[];
@@ -144,8 +132,8 @@ export class Machine {
     this.memory = memory;
     this.u32 = new Uint32Array(memory.buffer);
     this.u8 = new Uint8Array(memory.buffer);
-    this.view = new DataView(memory.buffer);
-    this.hostCalls = new HostCalls(config.filesystems ?? [], this.view, kernel);
+    this.mailbox = new Mailbox(memory);
+    this.hostCalls = new HostCalls(config.filesystems ?? [], new DataView(memory.buffer), kernel);
     this.task = taskLayout(kernel, memory);
     this.tracepoints = nameTable(memory, kernel.tracepointName);
     this.statNames = nameTable(memory, kernel.statName);
@@ -243,7 +231,7 @@ export class Machine {
       this.guard(() => this.kernel.guestExited(task));
       return;
     }
-    let result = this.readResult(task, guest);
+    let result = this.mailbox.read(task + this.task.op, guest.readBack);
     this.adoptFromParent(guest, result);
     const isThread = this.field(task, this.task.tgid) !== tid;
     for (;;) {
@@ -270,44 +258,14 @@ export class Machine {
     if (fn && result.ret > 0) this.addGuest(fn, result.ret, parent.pendingThread ? parent.pid : result.ret);
   }
 
-  private readResult(task: number, guest: Guest): OpResult {
-    const op = task + this.task.op;
-    const result: OpResult = {
-      ret: Number(this.view.getBigInt64(op + MAILBOX.result, true)),
-      signal: this.field(op, MAILBOX.signal),
-      faultAddress: Number(this.view.getBigUint64(op + MAILBOX.faultAddress, true)),
-      bytes: this.field(op, MAILBOX.bytes),
-    };
-    if (guest.readBack > 0) {
-      const buffer = this.field(op, MAILBOX.buffer);
-      if (buffer !== 0) result.data = this.u8.slice(buffer, buffer + guest.readBack);
-    }
-    return result;
-  }
-
-  /** Writes the next operation into the task's mailbox and lets it run. False: no memory for the operation's buffer. */
+  /** Gives a task its next operation and lets it run. False: no memory for the operation's buffer. */
   private post(task: number, op: Op): boolean {
-    const at = task + this.task.op;
-    const wantsBuffer = op.data !== undefined || op.bufferArgs !== undefined || (op.readBack ?? 0) > 0;
-    const buffer = wantsBuffer ? this.guard(() => this.kernel.opBuffer(task)) : 0;
-    if (wantsBuffer && buffer === 0) return false;
-    if (op.data) this.u8.set(op.data.subarray(0, OP_BUFFER_BYTES), buffer);
-    this.u32[(at + MAILBOX.nr) >> 2] = op.nr;
-    this.u32[(at + MAILBOX.flags) >> 2] = op.flags ?? 0;
-    for (let i = 0; i < 6; i++) this.putArg(at + MAILBOX.args + 8 * i, op.args[i] ?? 0);
-    for (const i of op.bufferArgs ?? []) {
-      this.putArg(at + MAILBOX.args + 8 * i, KERNEL_POINTER_BASE + BigInt(buffer) + BigInt(op.args[i] ?? 0));
-    }
+    const wanted = needsBuffer(op);
+    const buffer = wanted ? this.guard(() => this.kernel.opBuffer(task) >>> 0) : 0;
+    if (wanted && buffer === 0) return false;
+    this.mailbox.write(task + this.task.op, op, buffer);
     this.guard(() => this.kernel.guestResume(task));
     return true;
-  }
-
-  private putArg(at: number, value: number | bigint): void {
-    if (typeof value === "bigint") this.view.setBigUint64(at, BigInt.asUintN(64, value), true);
-    else if (value >= 0 && value <= 0xffffffff) {
-      this.u32[at >> 2] = value;
-      this.u32[(at >> 2) + 1] = 0;
-    } else this.view.setBigInt64(at, BigInt(Math.trunc(value)), true);
   }
 
   private field(at: number, offset: number): number {
@@ -448,6 +406,11 @@ export class Machine {
     return decodeTrace(this.memory.buffer, kernel.tracePtr(), capacity, kernel.traceSeq(), this.tracepoints, count);
   }
 
+  /** Events written into the ring since boot; those that trace() does not return are lost. */
+  traceWritten(): number {
+    return this.kernel.traceSeq();
+  }
+
   /** Times each tracepoint was passed, by name: counted whether or not the ring is on. */
   traceCounts(): Record<string, number> {
     return Object.fromEntries(this.tracepoints.map((name, id) => [name, this.kernel.traceCount(id)]));
@@ -473,10 +436,15 @@ export class Machine {
     this.guard(() => this.kernel.checkMachine());
   }
 
+  /** Bytes of memory that may differ from zero. */
+  get usedBytes(): number {
+    return this.kernel.usedBytes() >>> 0;
+  }
+
   /** The state of the machine and of its guests. */
   snapshot(): Snapshot {
     const guests = [...this.guests.values()].map((guest) => guest.state());
-    return { memory: this.u8.slice(0, this.kernel.usedBytes()), guests, calls: this.hostCalls.save(), config: this.configText };
+    return { memory: this.u8.slice(0, this.usedBytes), guests, calls: this.hostCalls.save(), config: this.configText };
   }
 
   /** Puts a snapshot back, of this machine or of another with the same kernel and configuration. Throws for one of another kind. */
@@ -484,7 +452,7 @@ export class Machine {
     if (snapshot.config !== this.configText) {
       throw new ConfigError(`the snapshot is of a machine ${snapshot.config}, this one is ${this.configText}`);
     }
-    const used = this.kernel.usedBytes();
+    const used = this.usedBytes;
     this.u8.set(snapshot.memory, 0);
     if (used > snapshot.memory.length) this.u8.fill(0, snapshot.memory.length, used);
     this.dead = undefined;
@@ -493,15 +461,18 @@ export class Machine {
     this.hostCalls.restore(snapshot.calls);
   }
 
-  /** SHA-256 over all memory in use, hex: equal runs have equal hashes, in Node and in browsers, stopped on the way or not. */
+  /**
+   * SHA-256 over all memory in use (in pieces of 64 MiB), hex: equal runs have equal hashes, in Node and in browsers, stopped
+   * on the way or not. Await it before the machine runs on.
+   */
   async stateSha256(): Promise<string> {
     this.kernel.hashPrepare();
-    return sha256(this.u8.subarray(0, this.kernel.usedBytes()));
+    return sha256OfPieces(this.u8.subarray(0, this.usedBytes));
   }
 
   /** The disk's image as reads see it: a view, not a copy. Empty without a disk. */
   diskImage(): Uint8Array {
-    const at = this.kernel.blockImageBase();
-    return this.u8.subarray(at, at + this.kernel.blockImageBytes());
+    const at = this.kernel.blockImageBase() >>> 0;
+    return this.u8.subarray(at, at + (this.kernel.blockImageBytes() >>> 0));
   }
 }

@@ -222,13 +222,15 @@ export class HostCalls {
     let next: IteratorResult<FsStep, number>;
     if (view.getUint32(at + CALL.kind, true) === BEGIN) {
       const args = [0, 1, 2, 3].map((i) => Number(view.getBigUint64(at + CALL.args + 8 * i, true)));
-      const call: LiveCall = { fs: view.getUint32(at + CALL.fs, true), op: view.getUint32(at + CALL.code, true), args, results: [], generator: undefined };
+      const [fs, op] = [view.getUint32(at + CALL.fs, true), view.getUint32(at + CALL.code, true)];
+      const call: LiveCall = { fs, op, args, results: [], generator: undefined };
       call.generator = this.start(call);
       stack.push(call);
       next = call.generator.next();
     } else {
       const call = stack.at(-1);
-      if (!call?.generator || view.getUint32(at + CALL.kind, true) !== RESULT) throw new Error(`task ${tid} answers a call that nobody made`);
+      const isResult = view.getUint32(at + CALL.kind, true) === RESULT;
+      if (!call?.generator || !isResult) throw new Error(`task ${tid} answers a call that nobody made`);
       const result = Number(view.getBigInt64(at + CALL.result, true));
       call.results.push(result);
       next = call.generator.next(result);

@@ -1,17 +1,13 @@
 /**
  * Traces of several runs as one Chrome trace JSON (Perfetto, speedscope): a process a run, a thread a task.
  *
- * Interface: chromeTraces, TracedRun.
+ * Interface: chromeTraces.
  * Invariants: [ctr-1] slices of one task nest: a fault holds its waits, a system call holds what it does.
  * Locks: none.
  * Why not begin and end events: a ring that has wrapped begins in the middle, and an end without a beginning is an error there.
  */
 import type { TraceEvent } from "../host/trace.js";
-
-export interface TracedRun {
-  name: string;
-  events: readonly TraceEvent[];
-}
+import { type TracedRun, traceArgs } from "./trace-report.js";
 
 interface ChromeEvent {
   name: string;
@@ -61,10 +57,10 @@ function taskEvents(events: readonly TraceEvent[], pid: number, tid: number): Ch
       out.push({ ...base, name: "page fault", ph: "X", dur, args: { address: hex(event.a), tracepoint: event.name } });
     } else if (slice) {
       const end = events.find((other, at) => at > i && other.name === slice.end);
-      const args = { a: hex(event.a), b: hex(event.b) };
+      const args = traceArgs(event);
       if (end) out.push({ ...base, name: slice.name, ph: "X", dur: (end.timeNs - event.timeNs) / 1000, args });
     } else if (!ENDS.has(event.name)) {
-      out.push({ ...base, name: event.name, ph: "i", s: "t", args: { a: hex(event.a), b: hex(event.b) } });
+      out.push({ ...base, name: event.name, ph: "i", s: "t", args: traceArgs(event) });
     }
   });
   return out;

@@ -96,9 +96,11 @@ export function lockRows(result: RunResult): Rows {
   return { header, rows };
 }
 
-/** What was run, in one line. */
-export function runHeader(r: RunResult): string {
-  const length = `${formatBytes(r.length_bytes)} a task`;
+/** What was run, in one line. With more tasks in the same memory each may map less: then both ends are named. */
+export function runHeader(r: RunResult, results: readonly RunResult[] = [r]): string {
+  const lengths = [...new Set(results.map((result) => result.length_bytes))].sort((a, b) => b - a);
+  const [longest = 0, shortest = longest] = [lengths[0], lengths.at(-1)];
+  const length = `${formatBytes(longest)}${shortest < longest ? ` to ${formatBytes(shortest)}` : ""} a task`;
   return `${r.workload}, ${r.mode}, ${length}, ${formatNs(r.duration_ns)} measured after ${formatNs(r.warmup_ns)} of warm-up`;
 }
 

@@ -11,15 +11,15 @@ export function runTable(results: readonly RunResult[], columns = 120): string {
   const first = results[0];
   if (!first) return "no results";
   const { header, rows } = runRows(results);
-  return `${runHeader(first)}\n\n${table(header, rows, columns)}\n\n${runFooter(results).join("\n")}`;
+  return `${runHeader(first, results)}\n\n${table(header, rows, columns)}\n\n${runFooter(results).join("\n")}`;
 }
 
 /**
- * will-it-scale's CSV: tasks,processes,processes_idle,threads,threads_idle,linear. Columns of the mode that was not run are
- * empty; idle is the share of CPU time without a task, percent; linear is the first row's per-task rate times tasks.
+ * will-it-scale's CSV, its line for no tasks included. Columns of the mode that was not run are empty; idle is the share of
+ * the emulated CPUs' time in which no task ran, percent; linear is the first row's per-task rate times tasks.
  */
-export function runCsv(results: readonly RunResult[], idlePercent: (r: RunResult) => number = () => 0): string {
-  const lines = ["tasks,processes,processes_idle,threads,threads_idle,linear"];
+export function runCsv(results: readonly RunResult[]): string {
+  const lines = ["tasks,processes,processes_idle,threads,threads_idle,linear", "0,0,100,0,100,0"];
   const groups = byTasks(results);
   const base = groups[0];
   const perTask = base ? summarize(base.results.map((r) => r.simulated.iterations_per_s)).median / base.tasks : 0;
@@ -28,7 +28,7 @@ export function runCsv(results: readonly RunResult[], idlePercent: (r: RunResult
       const of = group.filter((r) => r.mode === mode);
       if (of.length === 0) return ",";
       const rate = summarize(of.map((r) => r.simulated.iterations_per_s)).median;
-      return `${Math.round(rate)},${summarize(of.map(idlePercent)).median.toFixed(2)}`;
+      return `${Math.round(rate)},${summarize(of.map((r) => r.simulated.idle_percent)).median.toFixed(2)}`;
     };
     lines.push(`${tasks},${cell("processes")},${cell("threads")},${Math.round(perTask * tasks)}`);
   }

@@ -1,29 +1,56 @@
 /**
- * The trace as ftrace prints it, and as Chrome's trace-event JSON (Perfetto, speedscope).
+ * The trace as ftrace prints it.
+ *
+ * Interface: TracedRun, ftraceText, ftraceLine, traceArgs.
+ * Invariants: [tr-1] events stand in order of time: CPUs fill the ring in the order in which the emulator ran them.
+ * Locks: none.
+ * Why not ftrace's own formats of each event: two numbers an event are what the ring has; they keep Linux's names.
  */
 import type { TraceEvent } from "../host/trace.js";
 
-/** One line an event: `task-12 [003] 1234.567890: exceptions:page_fault_user: a=0x.. b=0x..`, seconds of simulated time. */
+/** The trace of one run. */
+export interface TracedRun {
+  name: string;
+  events: readonly TraceEvent[];
+  /** Events since boot: what the ring has lost is the difference. */
+  written?: number;
+  cpus?: number;
+}
+
+function inOrder(events: readonly TraceEvent[]): TraceEvent[] {
+  return [...events].sort((a, b) => a.timeNs - b.timeNs);
+}
+
+/** One line an event: `task-12 [003] 1234.567890123: exceptions:page_fault_user: address=0x.. cause=15`, s of simulated time. */
 export function ftraceLine(event: TraceEvent): string {
   const task = `task-${event.task}`.padStart(16);
   const cpu = String(event.cpu).padStart(3, "0");
   const seconds = (event.timeNs / 1e9).toFixed(9).padStart(14);
-  const args = argNames(event.name).map((name, i) => `${name}=0x${(i === 0 ? event.a : event.b).toString(16)}`);
+  const args = Object.entries(traceArgs(event)).map(([name, value]) => `${name}=${value}`);
   return `${task} [${cpu}] ${seconds}: ${event.name}: ${args.join(" ")}`;
 }
 
-export function ftraceText(events: readonly TraceEvent[]): string {
-  return ["# tracer: faultline (simulated time, s)", ...events.map(ftraceLine)].join("\n");
+/** The header is ftrace's; times are simulated. */
+export function ftraceText({ name, events, written = events.length, cpus = 1 }: TracedRun): string {
+  const header = [
+    "# tracer: faultline",
+    "#",
+    `# ${name}; times in s of simulated time`,
+    `# entries-in-buffer/entries-written: ${events.length}/${written}   #P:${cpus}`,
+    "#",
+    `#${"TASK-PID".padStart(15)} CPU# ${"TIMESTAMP".padStart(14)}  FUNCTION`,
+  ];
+  return [...header, ...inOrder(events).map(ftraceLine)].join("\n");
 }
 
 const ARGS: Readonly<Record<string, readonly [string, string]>> = {
   "exceptions:page_fault_user": ["address", "cause"],
   "exceptions:page_fault_kernel": ["address", "write"],
-  "mmap_lock:mmap_lock_start_locking": ["arg", "mm"],
-  "mmap_lock:mmap_lock_acquire_returned": ["arg", "mm"],
-  "mmap_lock:mmap_lock_released": ["arg", "mm"],
+  "mmap_lock:mmap_lock_start_locking": ["write", "mm"],
+  "mmap_lock:mmap_lock_acquire_returned": ["write", "mm"],
+  "mmap_lock:mmap_lock_released": ["write", "mm"],
   "sched:sched_switch": ["prev_pid", "next_pid"],
-  "sched:sched_wakeup": ["cpu", "arg"],
+  "sched:sched_wakeup": ["target_cpu", "arg"],
   "sched:sched_process_fork": ["child_pid", "child_tgid"],
   "sched:sched_process_exit": ["pid", "status"],
   "lock:contention_begin": ["lock_addr", "class"],
@@ -39,36 +66,16 @@ const ARGS: Readonly<Record<string, readonly [string, string]>> = {
   "oom:mark_victim": ["pid", "rss_pages"],
 };
 
-function argNames(name: string): readonly [string, string] {
-  return ARGS[name] ?? ["a", "b"];
+/** What is an address, or may be one, is printed as ftrace prints it. */
+const HEX = new Set(["address", "addr", "lock_addr", "inode", "arg0", "len", "a", "b"]);
+
+function argText(name: string, value: bigint): string {
+  if (name === "ret") return BigInt.asIntN(64, value).toString();
+  return HEX.has(name) ? `0x${value.toString(16)}` : value.toString();
 }
 
-interface ChromeEvent {
-  name: string;
-  ph: string;
-  ts: number;
-  pid: number;
-  tid: number;
-  s?: string;
-  args?: Record<string, string>;
-}
-
-/** Chrome trace JSON: page faults as slices from trap to the release of mmap_sem, everything else as instants. ts in us. */
-export function chromeTrace(events: readonly TraceEvent[]): { traceEvents: ChromeEvent[]; displayTimeUnit: "ns" } {
-  const out: ChromeEvent[] = [];
-  const open = new Set<number>();
-  for (const event of events) {
-    const base = { ts: event.timeNs / 1000, pid: 1, tid: event.task };
-    if (event.name === "exceptions:page_fault_user") {
-      if (open.has(event.task)) out.push({ ...base, name: "page_fault", ph: "E" });
-      open.add(event.task);
-      out.push({ ...base, name: "page_fault", ph: "B", args: { address: `0x${event.a.toString(16)}` } });
-    } else if (event.name === "mmap_lock:mmap_lock_released" && open.delete(event.task)) {
-      out.push({ ...base, name: "page_fault", ph: "E" });
-    } else {
-      const [a, b] = argNames(event.name);
-      out.push({ ...base, name: event.name, ph: "i", s: "t", args: { [a]: event.a.toString(), [b]: event.b.toString() } });
-    }
-  }
-  return { traceEvents: out, displayTimeUnit: "ns" };
+/** What an event says, by the names of its fields. */
+export function traceArgs(event: TraceEvent): Record<string, string> {
+  const [a, b] = ARGS[event.name] ?? ["a", "b"];
+  return { [a]: argText(a, event.a), [b]: argText(b, event.b) };
 }

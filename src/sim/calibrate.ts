@@ -20,6 +20,9 @@ function points(at2: number, at12: number, at48: number): { tasks: number; perSe
   ];
 }
 
+/** Points of all curves. */
+export const CALIBRATION_POINTS = MEASURED.reduce((sum, curve) => sum + curve.points.length, 0);
+
 export interface CalibrationPoint {
   workload: string;
   mode: Mode;

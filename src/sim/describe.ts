@@ -80,6 +80,12 @@ export function field<T>(name: string, read: () => T): T {
   }
 }
 
+function measurable(duration: string): number {
+  const ns = parseDuration(duration);
+  if (ns === 0) throw new ParseError(`duration "${duration}": expected some time to measure, such as 10ms`);
+  return ns;
+}
+
 function machineOf(t: RunText): MachineConfig {
   const config: MachineConfig = {
     memoryBytes: field("memory", () => parseSize(t.memory)),
@@ -122,7 +128,7 @@ export function sweepOfText(t: RunText): SweepDescription {
     mode: field("mode", () => oneOf<Mode>(t.mode, "mode", MODES)),
     seeds: Array.from({ length: count }, (_, i) => first + i),
     warmupNs: field("warmup", () => parseDuration(t.warmup)),
-    durationNs: field("duration", () => parseDuration(t.duration)),
+    durationNs: field("duration", () => measurable(t.duration)),
     fs: field("fs", () => filesystemByName(t.fs).name),
     set: field("set", () => setOf(t)),
     config: machineOf(t),

@@ -52,6 +52,8 @@ export interface RunResult {
     /** What the workload's guests measured, by name. */
     recorded: Record<string, Latency>;
     locks: Record<string, { read: LockResult; write: LockResult }>;
+    /** Share of the emulated CPUs' time in which no task ran. */
+    idle_percent: number;
     tlb_shootdowns: number;
     cache_line_transfers: number;
     counters: Record<string, number>;

@@ -9,6 +9,7 @@ import { type Histogram, latencyOf } from "../host/histogram.js";
 import { Machine } from "../host/machine.js";
 import { sha256 } from "../host/sha256.js";
 import { type Mode, type RunContext, type Workload, type WorkloadInput, optionValues, workloadOf } from "../workloads/index.js";
+import { RUN_TEXT_DEFAULTS, type RunText, commandOfText } from "./describe.js";
 import { type Filesystem, filesystemByName } from "./filesystems.js";
 import { type RunResult, SCHEMA, lockResult } from "./result.js";
 import { type Phase, cpusOf, partiesOf, prepareMachine, startTasks } from "./start.js";
@@ -75,7 +76,9 @@ export function defaultLength(workload: Workload, tasks: number, memoryBytes: nu
   const need = tasks * workload.footprint;
   let length = FULL_LENGTH;
   while (length > 4096 && length * need > memoryBytes * share) length /= 2;
-  if (length * need > memoryBytes * Math.min(0.8, share * 1.4)) throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
+  if (length * need > memoryBytes * Math.min(0.8, share * 1.4)) {
+    throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
+  }
   return length;
 }
 
@@ -97,6 +100,7 @@ export class Run {
   private readonly context: RunContext;
   private readonly fs: Filesystem;
   private startNs = 0;
+  private startIdleNs = 0;
   private startHost = 0;
   private hostNs = 0;
 
@@ -134,7 +138,7 @@ export class Run {
     };
     const { definition } = this.fs;
     this.machine = Machine.createSync(kernel.module, definition ? { ...config, filesystems: [definition] } : config);
-    this.machine.command = commandOf(this.description);
+    this.machine.command = commandOf(this.description, this.machineDefaults());
   }
 
   /** What the workload and the filesystem need of a machine. */
@@ -161,6 +165,7 @@ export class Run {
     }
     machine.statsReset();
     this.startNs = machine.nowNs();
+    this.startIdleNs = machine.stat("cpu_idle_ns");
   }
 
   private failure(what: string): string {
@@ -195,6 +200,13 @@ export class Run {
     const waits = this.machine.lockWaitHistograms("mmap_sem");
     const recorded = (this.workload.recorded ?? []).map(({ name }, id) => [name, this.machine.recorded(id)] as const);
     return { fault: this.machine.faultHistogram(), read_wait: waits.read, write_wait: waits.write, recorded: Object.fromEntries(recorded) };
+  }
+
+  private idlePercent(timeNs: number): number {
+    const cpus = this.description.config.cpus ?? 1;
+    const idleNs = this.machine.stat("cpu_idle_ns") - this.startIdleNs;
+    // A CPU's clock may stand a little before or behind the machine's.
+    return timeNs === 0 ? 0 : Math.min(100, Math.max(0, (100 * idleNs) / (cpus * timeNs)));
   }
 
   /** What was measured. */
@@ -233,7 +245,8 @@ export class Run {
         fault_ns: machine.faultLatency(),
         mmap_sem_wait_ns: machine.lockWaits("mmap_sem"),
         recorded: Object.fromEntries(Object.entries(this.histograms().recorded).map(([name, h]) => [name, latencyOf(h)])),
-        locks: Object.fromEntries(locks),
+        locks: { mmap_sem: { read: lockResult(UNUSED), write: lockResult(UNUSED) }, ...Object.fromEntries(locks) },
+        idle_percent: this.idlePercent(timeNs),
         tlb_shootdowns: machine.stat("tlb_shootdowns"),
         cache_line_transfers: machine.stat("cache_line_transfers"),
         counters: machine.stats(),
@@ -243,24 +256,42 @@ export class Run {
   }
 }
 
+/** A lock class that nobody took. */
+const UNUSED = { acquisitions: 0, contentions: 0, waitNs: 0, waitMaxNs: 0, waitMinNs: 0, holdNs: 0, holdMaxNs: 0, holdMinNs: 0 };
+
 function perSecond(count: number, ns: number): number {
   return ns === 0 ? 0 : (count * 1e9) / ns;
 }
 
-/** The command line that makes this run again. */
-export function commandOf(d: RunDescription): string {
-  const parts = ["faultline run", d.workload, `-t ${d.tasks}`, `--mode ${d.mode}`];
-  if (d.config.cpus !== undefined) parts.push(`--cpus ${d.config.cpus}`);
-  if (d.config.memoryBytes !== undefined) parts.push(`--memory ${d.config.memoryBytes}`);
-  parts.push(`--seed ${d.config.seed ?? 1}`);
-  if (d.lenBytes !== undefined) parts.push(`--length ${d.lenBytes}`);
-  if (d.durationNs !== undefined) parts.push(`--duration ${d.durationNs}ns`);
-  if (d.warmupNs !== undefined) parts.push(`--warmup ${d.warmupNs}ns`);
-  if (d.fs !== undefined && d.fs !== "ramfs") parts.push(`--fs ${d.fs}`);
-  if (d.config.faultLock !== undefined) parts.push(`--fault-lock ${d.config.faultLock}`);
-  if (d.config.mkwrite !== undefined) parts.push(`--mkwrite ${d.config.mkwrite}`);
-  for (const entry of d.set ?? []) parts.push(`--set ${entry}`);
-  return parts.join(" ");
+/** Fields of a configuration that the command line has options for, or that a run works out itself. */
+const IN_COMMAND = new Set(["cpus", "sockets", "memoryBytes", "seed", "faultLock", "mkwrite", "costs"]);
+
+/** The command line that makes this run again; what no option can say stands behind it as a comment. */
+export function commandOf(d: RunDescription, derived: MachineConfig = {}): string {
+  const { config } = d;
+  const text: RunText = {
+    ...RUN_TEXT_DEFAULTS,
+    workload: d.workload,
+    tasks: String(d.tasks),
+    mode: d.mode,
+    ...(d.fs === undefined ? {} : { fs: d.fs }),
+    ...(config.faultLock === undefined ? {} : { faultLock: config.faultLock }),
+    ...(config.mkwrite === undefined ? {} : { mkwrite: config.mkwrite }),
+    ...(d.set === undefined || d.set.length === 0 ? {} : { set: d.set.join(",") }),
+    ...(config.cpus === undefined ? {} : { cpus: String(config.cpus) }),
+    ...(config.sockets === undefined ? {} : { sockets: String(config.sockets) }),
+    ...(config.memoryBytes === undefined ? {} : { memory: String(config.memoryBytes) }),
+    ...(d.lenBytes === undefined ? {} : { length: String(d.lenBytes) }),
+    seed: String(config.seed ?? 1),
+    ...(d.durationNs === undefined ? {} : { duration: `${d.durationNs}ns` }),
+    ...(d.warmupNs === undefined ? {} : { warmup: `${d.warmupNs}ns` }),
+  };
+  const costs = Object.keys(config.costs ?? {}).length > 0 ? ` --costs '${JSON.stringify(config.costs)}'` : "";
+  const isUnsaid = ([key, value]: [string, unknown]): boolean => !IN_COMMAND.has(key) && derived[key as keyof MachineConfig] !== value;
+  const more = { staggerNs: d.staggerNs === 0 ? undefined : d.staggerNs, input: d.input };
+  const unsaid = Object.fromEntries(Object.entries({ ...config, ...more }).filter(isUnsaid));
+  const rest = JSON.stringify(unsaid);
+  return `${commandOfText(text)}${costs}${rest === "{}" ? "" : ` # and ${rest}`}`;
 }
 
 /** One run from boot to result. */

@@ -37,8 +37,8 @@ import { genericFileRead, genericFileWrite, simpleWriteEnd } from "../read-write
 import { SuperBlock, isNullSuper, superFree } from "../super";
 import { hostCall } from "./call";
 import {
-  SCRIPTED_MAX_BLOCKS, ScriptedInode, ScriptedSuper, checkScripted, mapGet, mapInit, mapNext, pageReleaseReserved, pageReserve, releaseBlocks,
-  scriptedInode, scriptedSuper, spaceDrop, spaceInit,
+  SCRIPTED_MAX_BLOCKS, ScriptedInode, ScriptedSuper, checkScripted, mapGet, mapInit, mapNext, pageReleaseReserved, pageReserve,
+  releaseBlocks, scriptedInode, scriptedSuper, spaceDrop, spaceInit,
 } from "./space";
 
 /** Operations of a definition. */

@@ -4,14 +4,15 @@
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { table } from "../../report/index.js";
-import { calibrate } from "../../sim/calibrate.js";
-import { defaultCosts } from "../options.js";
-import { columns, progressBar } from "../output.js";
+import { CALIBRATION_POINTS, type CalibrationPoint, calibrate } from "../../sim/calibrate.js";
+import { checkOneOf, defaultCosts } from "../options.js";
+import { checkOutput, columns, emit, progressBar } from "../output.js";
 
 export function registerCalibrate(cli: Command): void {
   cli
     .command("calibrate")
     .description("print the machine's scaling curves beside measured ones")
+    .option("-o, --output <file>", "write the result there")
     .option("--format <format>", "table or json", "table")
     .action(calibrateCommand);
 }
@@ -27,15 +28,20 @@ const FOOTNOTES = [
   "by which readers pass a waiting writer; both leave the simulated thread curves below the measured ones.",
 ];
 
-async function calibrateCommand(options: { format: string }): Promise<void> {
+async function calibrateCommand(options: { format: string; output?: string }): Promise<void> {
+  const format = checkOneOf(options.format, "format", ["table", "json"]);
+  checkOutput(options.output);
   const kernel = await loadKernel();
-  const bar = progressBar(12);
-  const points = await calibrate(kernel, {}, (done) => bar.update(done));
-  bar.stop();
-  if (options.format === "json") {
-    process.stdout.write(`${JSON.stringify(points, undefined, 2)}\n`);
-    return;
-  }
+  const bar = progressBar(CALIBRATION_POINTS);
+  const points = await calibrate(kernel, {}, (done) => {
+    bar.update(done);
+  }).finally(() => {
+    bar.stop();
+  });
+  emit(format === "json" ? JSON.stringify(points, undefined, 2) : calibrationTable(points), options.output);
+}
+
+function calibrationTable(points: readonly CalibrationPoint[]): string {
   const percent = (error: number): string => `${error >= 0 ? "+" : ""}${(error * 100).toFixed(0)} %`;
   const rows = points.map((p) => [
     p.workload,
@@ -46,8 +52,7 @@ async function calibrateCommand(options: { format: string }): Promise<void> {
     percent(p.error),
   ]);
   const header = ["workload", "mode", "tasks", "measured faults/s", "simulated faults/s", "error"];
-  process.stdout.write(`${table(header, rows, columns())}\n\n`);
-  process.stdout.write(`${FOOTNOTES.join("\n")}\n`);
+  return `${table(header, rows, columns())}\n\n${FOOTNOTES.join("\n")}`;
 }
 
 async function costsCommand(): Promise<void> {

@@ -26,7 +26,7 @@ import { pathProblem } from "../../sim/path.js";
 import { runJobs } from "../../sim/pool.js";
 import { regimeName, regimeOf } from "../../sim/regimes.js";
 import type { KernelImage } from "../../sim/run.js";
-import { readCostFile } from "../cost-file.js";
+import { readCosts } from "../cost-file.js";
 import { UsageError } from "../errors.js";
 import { type RunOptions, collected, costNames, usage } from "../options.js";
 import { columns, emit, progressBar } from "../output.js";
@@ -83,7 +83,7 @@ function commandLine(command: Command): string {
 function describe(workload: string, o: CompareOptions, kernel: KernelImage, command: Command): CompareDescription {
   const description = usage(() => compareOfText({ ...o, workload }, commandLine(command)));
   if (o.costs === undefined) return description;
-  return { ...description, config: { ...description.config, costs: readCostFile(o.costs, costNames(kernel)) } };
+  return { ...description, config: { ...description.config, costs: readCosts(o.costs, costNames(kernel)) } };
 }
 
 async function compareCommand(workload: string, options: CompareOptions, command: Command): Promise<void> {
@@ -98,7 +98,14 @@ async function compareCommand(workload: string, options: CompareOptions, command
   const description = describe(workload, options, kernel, command);
   const jobs = compareJobs(description, format === "chrome" || format === "trace");
   const bar = progressBar(jobs.length);
-  const outcomes = await runJobs(kernel, jobs, { ...pool, progress: bar.update }).finally(bar.stop);
+  const outcomes = await runJobs(kernel, jobs, {
+    ...pool,
+    progress: (done) => {
+      bar.update(done);
+    },
+  }).finally(() => {
+    bar.stop();
+  });
   const result = compareResult(description, outcomes);
   emit(formatted(format, result, outcomes), options.output);
   if (options.svg !== undefined) writeFileSync(options.svg, compareSvg(result));
@@ -121,7 +128,7 @@ function formatted(format: (typeof FORMATS)[number], result: CompareResult, outc
     case "chrome":
       return JSON.stringify(chromeTraces(outcomes.flatMap((o) => (o.trace ? [{ name: title(o), events: o.trace }] : []))));
     case "trace":
-      return outcomes.flatMap((o) => (o.trace ? [`# ${title(o)}\n${ftraceText(o.trace)}`] : [])).join("\n\n");
+      return outcomes.flatMap((o) => (o.trace ? [ftraceText({ name: title(o), events: o.trace })] : [])).join("\n\n");
     case "lock_stat":
       return outcomes.map((o) => `# ${title(o)}\n${lockStatTable(o.result, columns())}`).join("\n\n");
     default:

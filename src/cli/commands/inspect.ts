@@ -7,22 +7,24 @@ import { loadKernel } from "../../node.js";
 import { Run } from "../../sim/run.js";
 import { sweepPoints } from "../../sim/sweep.js";
 import { UsageError } from "../errors.js";
-import { type RunOptions, describeRun, sweepOf } from "../options.js";
+import { type RunOptions, checkOneOf, describeRun, sweepOf } from "../options.js";
 
 export function registerInspect(cli: Command): void {
-  describeRun(cli.command("inspect <workload>").description("run a workload, check every invariant, print /proc-like views"))
+  const command = cli.command("inspect <workload>").description("run a workload, check every invariant, print /proc-like views");
+  describeRun(command, { tasks: "2" })
     .option("--view <list>", `${INSPECT_KINDS.join(", ")} or all`, "all")
     .action((workload: string, options: RunOptions & { view: string }) => inspectCommand(workload, { ...options, format: "table" }));
 }
 
 async function inspectCommand(workload: string, options: RunOptions & { view: string }): Promise<void> {
   const kernel = await loadKernel(options.checked === true);
-  const point = sweepPoints(sweepOf(workload, options, kernel))[0];
-  if (!point) throw new UsageError("nothing to run");
-  const kinds = options.view === "all" ? [...INSPECT_KINDS] : options.view.split(",");
-  for (const kind of kinds) {
-    if (!INSPECT_KINDS.some((k) => k === kind)) throw new UsageError(`view "${kind}": expected ${INSPECT_KINDS.join(", ")} or all`);
+  const points = sweepPoints(sweepOf(workload, options, kernel));
+  const [point] = points;
+  if (!point || points.length > 1) {
+    throw new UsageError(`inspect looks at one run, not at ${points.length}: give one number of tasks and one seed`);
   }
+  const kinds =
+    options.view === "all" ? INSPECT_KINDS : options.view.split(",").map((kind) => checkOneOf(kind.trim(), "view", INSPECT_KINDS));
   const run = new Run(kernel, point);
   run.warmUp();
   run.measure();
