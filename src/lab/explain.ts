@@ -44,7 +44,7 @@ const WORDS: Readonly<Record<string, string | ((event: TraceEvent) => string)>> 
   "mmap_lock:mmap_lock_start_locking": "The fault handler asks for mmap_sem, for reading: the VMA must not change while it looks.",
   "mmap_lock:mmap_lock_acquire_returned":
     "It has mmap_sem. Other faults may hold it too; mmap, munmap and mprotect must wait from here on.",
-  "mmap_lock:mmap_lock_released": "mmap_sem is free again. The instruction is executed once more, and now the MMU lets it pass.",
+  "mmap_lock:mmap_lock_released": "mmap_sem is free again.",
   "faultline:vma_lock_miss": "The lock of the one VMA cannot be had: the fault falls back to mmap_sem.",
   "faultline:fault_retry":
     "The handler lets its lock go in mid-fault and starts over (VM_FAULT_RETRY). What it has done so far stays in the page cache.",
@@ -60,8 +60,7 @@ const WORDS: Readonly<Record<string, string | ((event: TraceEvent) => string)>> 
   "faultline:page_mkwrite":
     "The filesystem is asked whether the page may become writable. It reserves space, may wait for a transaction, dirties the page.",
   "faultline:mkwrite_unlocked": "The fault lock is dropped first: while the filesystem works, nobody waits for this fault.",
-  "faultline:mkwrite_stash_accepted":
-    "Back under the lock, the page prepared before is still good: it is used, and the filesystem is not asked again.",
+  "faultline:mkwrite_stash_accepted": "Back under the lock, the page prepared before is still good: the filesystem is not asked again.",
   "faultline:mkwrite_stash_rejected": "Back under the lock, the page prepared before is no longer good: the filesystem is asked again.",
   "faultline:mkwrite_completed":
     "The lock could be had again at once and the VMA has not changed: the entry is installed without a second walk.",
@@ -75,16 +74,20 @@ const WORDS: Readonly<Record<string, string | ((event: TraceEvent) => string)>> 
   "lock:contention_begin": "A lock is taken: the task sleeps until it is free.",
   "lock:contention_end": "The task has the lock it waited for.",
   "writeback:writeback_dirty_page": (e) => `Page ${e.a.toString()} of the file is now dirty: writeback must carry it to the disk some day.`,
-  "writeback:writeback_start": (e) => `Writeback of the file begins; ${e.b.toString()} pages are dirty.`,
+  "writeback:writeback_start": (e) =>
+    `Writeback of the file begins; dirty pages: ${e.b.toString()}. Each is write-protected first, so that the next store is noticed.`,
   "writeback:writeback_single_inode": "Writeback of the file is done.",
   "writeback:wait_on_page_writeback": (e) => `Page ${e.a.toString()} is on its way to the disk: the task waits for it.`,
-  "writeback:balance_dirty_pages": "So much is dirty that whoever dirties more must wait a little.",
-  "tlb:tlb_flush": (e) => `${e.a.toString()} pages are flushed from the TLBs; ${e.b.toString()} other CPUs take part.`,
+  "writeback:balance_dirty_pages": "Whoever dirties pages is asked to wait when too many are dirty. The fault lock is not held here.",
+  "tlb:tlb_flush": (e) =>
+    `${e.a === 1n ? "One page is" : `${e.a.toString()} pages are`} flushed from the TLBs; other CPUs that take part: ${e.b.toString()}.`,
   "ipi:ipi_send_cpumask": "The other CPUs are interrupted to flush their TLBs.",
   "block:block_bio_queue": "A request for the disk is queued.",
   "block:block_rq_issue": "The disk starts on the request.",
   "block:block_rq_complete": "The disk is done with the request.",
   "sched:sched_switch": (e) => `The CPU leaves task ${e.a.toString()} for task ${e.b.toString()}.`,
+  "sched:sched_process_fork": (e) => `Task ${e.a.toString()} is made.`,
+  "sched:sched_process_exit": (e) => `Task ${e.a.toString()} ends.`,
   "sched:sched_wakeup": "A sleeping task may run again.",
   "signal:signal_generate": "A signal is sent.",
 };

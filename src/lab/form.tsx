@@ -6,6 +6,7 @@
  * Locks: none.
  * Why not checks of the browser's own: the words are read by the same code as the command line's, with its messages.
  */
+import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { FAULT_LOCK_REGIMES, type FaultLockRegime, MKWRITE_REGIMES, type MkwriteRegime } from "../host/config.js";
 import { FILESYSTEMS, MODES } from "../sim/describe.js";
@@ -214,7 +215,12 @@ function CommandLine() {
     <div class="command">
       <p id="command-label">The same in a terminal</p>
       <code aria-labelledby="command-label" role="group">
-        {command.value}
+        {command.value.split(" ").map((word, i) => (
+          <Fragment key={i}>
+            {i > 0 && " "}
+            <span class="word">{word}</span>
+          </Fragment>
+        ))}
       </code>
       <CopyButton text={command.value} what="command" />
       <CopyButton text={() => location.href} what="link" />

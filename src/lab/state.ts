@@ -72,7 +72,12 @@ export const comparison = signal<Comparison | undefined>(undefined);
 /** Which of the two the figures show: what was asked for last. */
 export const shown = signal<"run" | "compare">("run");
 export const story = signal<StoreLife | Failure | undefined>(undefined);
-export const storyOptions = signal<StoreLifeOptions>({ first: "store", faultLock: "linux-4.19" });
+export const storyOptions = signal<StoreLifeOptions>({
+  first: "store",
+  fs: "pagestore",
+  faultLock: "linux-4.19",
+  mkwrite: "generic_page_mkwrite",
+});
 export const kernelHash = signal("");
 export const comparing = computed(() => form.value.do === "compare");
 export const command = computed(() => commandOf(form.value));

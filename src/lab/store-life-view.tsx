@@ -6,13 +6,14 @@
  * Locks: none.
  * Why not an animation: the order is the lesson, and a list can be read, searched and printed.
  */
-import { FAULT_LOCK_REGIMES } from "../host/config.js";
+import { FAULT_LOCK_REGIMES, MKWRITE_REGIMES } from "../host/config.js";
 import { PTE_FLAGS, type PageTableStep } from "../host/page-table.js";
 import type { TraceEvent } from "../host/trace.js";
 import { formatNs } from "../report/format.js";
+import { FILESYSTEMS } from "../sim/describe.js";
 import { explain, explainSilence } from "./explain.js";
 import { type Failure, story, storyOptions, tellStory } from "./state.js";
-import { FIRST_ACCESSES, type LifeStep, type StoreLife } from "./store-life.js";
+import { FIRST_ACCESSES, type LifeStep, type StoreLife, type StoreLifeOptions } from "./store-life.js";
 
 /** The leaf entry of a walk; 0 when the walk ends above it. */
 function leafOf(walk: readonly PageTableStep[]): bigint {
@@ -63,7 +64,7 @@ function Walk({ walk }: { walk: readonly PageTableStep[] }) {
   );
 }
 
-function EventLine({ event, startNs }: { event: TraceEvent; startNs: number }) {
+function EventLine({ event, startNs, pid }: { event: TraceEvent; startNs: number; pid: number }) {
   const [group, name] = event.name.split(":");
   return (
     <li>
@@ -72,12 +73,15 @@ function EventLine({ event, startNs }: { event: TraceEvent; startNs: number }) {
         {group}:<wbr />
         {name}
       </code>
-      <span class="words">{explain(event) ?? `${hex(event.a)} ${hex(event.b)}`}</span>
+      <span class="words">
+        {event.task !== 0 && event.task !== pid && <b>Task {event.task}: </b>}
+        {explain(event) ?? `${hex(event.a)} ${hex(event.b)}`}
+      </span>
     </li>
   );
 }
 
-function Step({ step }: { step: LifeStep }) {
+function Step({ step, pid }: { step: LifeStep; pid: number }) {
   const before = leafOf(step.before);
   const after = leafOf(step.after);
   const startNs = step.events[0]?.timeNs ?? 0;
@@ -95,8 +99,14 @@ function Step({ step }: { step: LifeStep }) {
       ) : (
         <ol class="events">
           {step.events.map((event, i) => (
-            <EventLine key={i} event={event} startNs={startNs} />
+            <EventLine key={i} event={event} startNs={startNs} pid={pid} />
           ))}
+          {step.events[0]?.name === "exceptions:page_fault_user" && (
+            <li>
+              <span class="at" />
+              <span class="words end">The instruction is executed once more, and now the MMU lets it pass.</span>
+            </li>
+          )}
         </ol>
       )}
       {step.after.length > 0 && step.before.length !== step.after.length && (
@@ -109,40 +119,42 @@ function Step({ step }: { step: LifeStep }) {
   );
 }
 
-function Options() {
+interface ChoiceProps<K extends keyof StoreLifeOptions> {
+  name: K;
+  legend: string;
+  values: readonly StoreLifeOptions[K][];
+  words?: (value: StoreLifeOptions[K]) => string;
+}
+
+/** One of the story's options; another choice tells it anew. */
+function Choice<K extends keyof StoreLifeOptions>({ name, legend, values, words }: ChoiceProps<K>) {
   const options = storyOptions.value;
   return (
+    <fieldset class="choice">
+      <legend>{legend}</legend>
+      {values.map((value) => (
+        <label key={value}>
+          <input
+            type="radio"
+            name={`story-${name}`}
+            value={value}
+            checked={options[name] === value}
+            onChange={() => void tellStory({ ...options, [name]: value })}
+          />
+          <span>{words?.(value) ?? value}</span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+function Options() {
+  return (
     <form class="story-options" aria-label="The story" onSubmit={(event) => event.preventDefault()}>
-      <fieldset class="choice">
-        <legend>First comes</legend>
-        {FIRST_ACCESSES.map((first) => (
-          <label key={first}>
-            <input
-              type="radio"
-              name="first"
-              value={first}
-              checked={options.first === first}
-              onChange={() => void tellStory({ ...options, first })}
-            />
-            <span>{first === "store" ? "a store" : "a load"}</span>
-          </label>
-        ))}
-      </fieldset>
-      <fieldset class="choice">
-        <legend>Fault lock</legend>
-        {FAULT_LOCK_REGIMES.map((faultLock) => (
-          <label key={faultLock}>
-            <input
-              type="radio"
-              name="story-lock"
-              value={faultLock}
-              checked={options.faultLock === faultLock}
-              onChange={() => void tellStory({ ...options, faultLock })}
-            />
-            <span>{faultLock}</span>
-          </label>
-        ))}
-      </fieldset>
+      <Choice name="first" legend="First comes" values={FIRST_ACCESSES} words={(first) => `a ${first}`} />
+      <Choice name="fs" legend="Filesystem" values={FILESYSTEMS} />
+      <Choice name="faultLock" legend="Fault lock" values={FAULT_LOCK_REGIMES} />
+      <Choice name="mkwrite" legend="page_mkwrite" values={MKWRITE_REGIMES} />
     </form>
   );
 }
@@ -160,8 +172,8 @@ export function StoreLifeView() {
       </h2>
       <p class="lead">
         A program maps a file and stores one byte. Below is what the machine did about it, just now, in your browser: every trace event in
-        order, and the page table entry before and after. V: valid. R, W, X: loads, stores, fetches allowed. U: user mode. A: accessed, D:
-        dirty; the MMU sets both.
+        order, and the page table entry before and after. Watch W and D: writeback takes both away, so that the next store is noticed again.
+        V: valid. R, W, X: loads, stores, fetches allowed. U: user mode. A: accessed, D: dirty; the MMU sets both.
       </p>
       <Options />
       {told === undefined && <p class="note">Loading the kernel.</p>}
@@ -177,11 +189,11 @@ export function StoreLifeView() {
         <>
           <ol class="steps">
             {told.steps.map((step, i) => (
-              <Step key={i} step={step} />
+              <Step key={i} step={step} pid={told.pid} />
             ))}
           </ol>
           <details class="smaps">
-            <summary>/proc/1/smaps afterwards</summary>
+            <summary>/proc/{told.pid}/smaps afterwards</summary>
             <pre tabIndex={0} aria-label="smaps">
               {told.smaps}
             </pre>

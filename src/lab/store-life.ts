@@ -1,5 +1,5 @@
 /**
- * The life of one store: a machine of one CPU and 1 MiB, one process, one page of a file, every trace event, and the page
+ * The life of one store: a machine of one CPU and 4 MiB, one process, one page of a file, every trace event, and the page
  * table entry before and after each step.
  *
  * Interface: storeLife(kernel, options) -> StoreLife; StoreLifeOptions, FIRST_ACCESSES.
@@ -7,13 +7,14 @@
  * Locks: none.
  * Why not a drawing: what a reader sees here is the run; when the kernel changes, so does the story.
  */
-import type { FaultLockRegime } from "../host/config.js";
+import type { FaultLockRegime, MkwriteRegime } from "../host/config.js";
 import { Machine } from "../host/machine.js";
 import type { PageTableStep } from "../host/page-table.js";
 import type { TraceEvent } from "../host/trace.js";
 import { MAP_SHARED, MS_SYNC, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE } from "../guest/constants.js";
 import { mem, now } from "../guest/mem.js";
 import { type Call, must, sys } from "../guest/sys.js";
+import { filesystemByName } from "../sim/filesystems.js";
 import type { KernelImage } from "../sim/run.js";
 
 export const FIRST_ACCESSES = ["store", "load"] as const;
@@ -21,7 +22,11 @@ export const FIRST_ACCESSES = ["store", "load"] as const;
 export interface StoreLifeOptions {
   /** What touches the page first. */
   first: (typeof FIRST_ACCESSES)[number];
+  /** Filesystem of the file (sim/filesystems.ts). */
+  fs: string;
   faultLock: FaultLockRegime;
+  /** How page_mkwrite is called; shows on a filesystem that has one. */
+  mkwrite: MkwriteRegime;
 }
 
 /** One thing the guest did, and what the machine did about it. */
@@ -37,6 +42,7 @@ export interface LifeStep {
 }
 
 export interface StoreLife {
+  pid: number;
   /** Address of the page. */
   address: number;
   steps: LifeStep[];
@@ -45,6 +51,9 @@ export interface StoreLife {
 }
 
 const LEN_BYTES = 16384;
+const MEMORY_BYTES = 4 << 20;
+/** Trace events that the story can hold. */
+const TRACE_EVENTS = 4096;
 
 interface Statement {
   text: string;
@@ -54,7 +63,7 @@ interface Statement {
 }
 
 /** The guest's statements. The address is known once mmap has returned. */
-function statements(options: StoreLifeOptions, page: { address: number }): Statement[] {
+function statements(options: StoreLifeOptions, path: string, page: { address: number }): Statement[] {
   let fd = -1;
   const store = (value: number): Statement => ({
     text: `p[0] = ${value};`,
@@ -64,10 +73,10 @@ function statements(options: StoreLifeOptions, page: { address: number }): State
   const load: Statement = { text: "x = p[0];", told: true, call: () => mem.touch(page.address, 1) };
   return [
     {
-      text: 'fd = open("/tmp/file", O_RDWR | O_CREAT);',
+      text: `fd = open("${path}", O_RDWR | O_CREAT);`,
       told: false,
       *call() {
-        fd = must(yield* sys.open("/tmp/file", O_RDWR | O_CREAT), "open");
+        fd = must(yield* sys.open(path, O_RDWR | O_CREAT), "open");
       },
     },
     { text: "ftruncate(fd, 16384);", told: false, call: () => sys.ftruncate(fd, LEN_BYTES) },
@@ -92,12 +101,33 @@ interface Look {
   walk: PageTableStep[];
 }
 
+/** A machine with the filesystem on it, and nobody left who put it there. */
+function machineFor(kernel: KernelImage, { fs: name, faultLock, mkwrite }: StoreLifeOptions): Machine {
+  const fs = filesystemByName(name);
+  const machine = Machine.createSync(kernel.module, {
+    cpus: 1,
+    memoryBytes: MEMORY_BYTES,
+    seed: 1,
+    traceEvents: TRACE_EVENTS,
+    faultLock,
+    mkwrite,
+    ...fs.machine?.(LEN_BYTES),
+    ...(fs.definition ? { filesystems: [fs.definition] } : {}),
+  });
+  if (fs.setup) {
+    machine.spawn(function* () {
+      yield* fs.setup?.() ?? [];
+    });
+    machine.run({ stopWhen: () => machine.guestCount === 0 });
+  }
+  return machine;
+}
+
 /** Runs the story on a machine of its own. */
 export function storeLife(kernel: KernelImage, options: StoreLifeOptions): StoreLife {
-  const config = { cpus: 1, memoryBytes: 1 << 20, seed: 1, trace: true, traceEvents: 1024, faultLock: options.faultLock };
-  const machine = Machine.createSync(kernel.module, config);
+  const machine = machineFor(kernel, options);
   const page = { address: 0 };
-  const list = statements(options, page);
+  const list = statements(options, `${filesystemByName(options.fs).directory}/file`, page);
   /** The CPU's clock before the first statement and after each. */
   const times: number[] = [];
   let finished = 0;
@@ -124,5 +154,5 @@ export function storeLife(kernel: KernelImage, options: StoreLifeOptions): Store
     const events = after.events.slice(before.events.length);
     return [{ statement: text, ns: (times[i + 1] ?? 0) - (times[i] ?? 0), events, before: before.walk, after: after.walk }];
   });
-  return { address: page.address, steps, smaps: machine.inspect("smaps", pid) };
+  return { pid, address: page.address, steps, smaps: machine.inspect("smaps", pid) };
 }
