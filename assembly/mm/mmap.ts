@@ -1,8 +1,8 @@
 /*
  * mmap, munmap, brk.
  *
- *     munmap: write lock -> split at the ends -> take the VMAs out of the trees -> DOWNGRADE to read -> zap PTEs, one TLB flush
- *             -> free page tables -> read unlock -> free the VMAs, closing files
+ *     munmap: write lock -> split at the ends -> take the VMAs out of the mm's tree -> DOWNGRADE to read -> zap PTEs, one TLB
+ *             flush -> out of i_mmap -> free page tables -> read unlock -> free the VMAs, closing files
  *
  * Interface: doMmap, doMunmap, munmapLocked, destroyDetached, doBrk, wantsSharedAnonymous, sharedAnonymousFile.
  * Invariants:
@@ -33,7 +33,8 @@ import {
   VM_HEAP, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_READ, VM_SHARED, VM_WRITE, VmArea, isNullVma,
 } from "./vma";
 import {
-  findVmaIntersection, mayExpandVm, unmappedArea, vmaCreate, vmaDestroy, vmaInsert, vmaMergeAround, vmaNext, vmaPrev, vmaRemove, vmaSplit,
+  findVmaIntersection, mayExpandVm, unmappedArea, vmaCreate, vmaDestroy, vmaDetach, vmaInsert, vmaMergeAround, vmaNext, vmaPrev,
+  vmaSplit, vmaUnshare,
 } from "./vma-ops";
 import { zapPageRange } from "./zap";
 import { mmapWriteDowngrade, mmapWriteUnlock } from "./vma-lock";
@@ -170,6 +171,8 @@ export function munmapLocked(mm: MmStruct, start: u64, end: u64, release: bool):
   const ceiling = isNullVma(above) ? TASK_SIZE : above.start;
   if (release) mmapWriteDowngrade(mm);
   for (let vma = chain; !isNullVma(vma); vma = chainNext(vma)) zapPageRange(mm, vma, vma.start, vma.end);
+  // Only now: a truncate in between finds these pages by the VMA. And before its tables go: a walk may be in them.
+  for (let vma = chain; !isNullVma(vma); vma = chainNext(vma)) vmaUnshare(vma);
   // No VMA can come into the hole while this lock is held, for reading or writing: tables between the neighbours are ours.
   freePgtables(mm, start, end, floor, ceiling);
   if (release) {
@@ -201,7 +204,7 @@ function chainNext(vma: VmArea): VmArea {
   return changetype<VmArea>(<usize>vma.node.left);
 }
 
-/** Takes every VMA inside [start, end) out of the trees. Returns them as a chain in address order. */
+/** Takes every VMA inside [start, end) out of the mm's tree. Returns them as a chain in address order. */
 function detachRange(mm: MmStruct, start: u64, end: u64): VmArea {
   let head = changetype<VmArea>(0);
   let tail = changetype<VmArea>(0);
@@ -209,7 +212,7 @@ function detachRange(mm: MmStruct, start: u64, end: u64): VmArea {
   while (!isNullVma(vma) && vma.start < end) {
     assert(vma.start >= start && vma.end <= end, "the ends were split");
     const next = vmaNext(vma);
-    vmaRemove(mm, vma);
+    vmaDetach(mm, vma);
     vma.node.left = 0;
     if (isNullVma(head)) head = vma;
     else tail.node.left = <u32>changetype<usize>(vma);

@@ -4,13 +4,14 @@
  *     vmaSplit at x:   | a                |   ->   | a      | b       |        both keep file, flags; b.pgoff moves on
  *     vmaMerge:        | prev | new | next |  ->   |        prev       |        same flags, file and contiguous pgoff
  *
- * Interface: vmaInsert, vmaRemove, vmaSplit, vmaIsolate, vmaMergeAround, vmaCreate, vmaDestroy, unmappedArea, mayExpandVm,
+ * Interface: vmaInsert, vmaDetach, vmaUnshare, vmaSplit, vmaIsolate, vmaMergeAround, vmaCreate, vmaDestroy, unmappedArea, mayExpandVm,
  *            vmaTouched, findVmaIntersection.
  * Invariants:
  *   [vma-1] VMAs of one mm do not overlap; start < end, page aligned.
  *   [vma-2] a VMA with a file pins it and is in the file's i_mmap tree, under i_mmap_rwsem.
  *   [vma-3] every change of the tree bumps mm.vmaSeq, so that no cached VMA outlives it, and stamps the VMA anew.
- *   [vma-4] a resize, split or merge is one change under i_mmap_rwsem: no rmap walk sees a page's VMA missing.
+ *   [vma-4] a resize, split or merge is one change under i_mmap_rwsem: no rmap walk sees a page's VMA missing. A VMA that is
+ *           unmapped stays in i_mmap until its PTEs are gone, for a truncate of its pages must find them.
  * Locks: mmap_sem for writing; i_mmap_rwsem inside.
  * Why not Linux's eight merge cases in one pass: merging one neighbour at a time gives the same tree.
  */
@@ -94,6 +95,12 @@ function linkLocked(mm: MmStruct, vma: VmArea): void {
 
 /** Takes the VMA out of both trees, with the shares locked. */
 function unlinkLocked(mm: MmStruct, vma: VmArea): void {
+  detach(mm, vma);
+  unlinkShare(vma);
+}
+
+/** Takes the VMA out of the mm's tree. */
+function detach(mm: MmStruct, vma: VmArea): void {
   assertVma(vma);
   itRemove(mm.vmas, vma.node);
   assert(mm.mapCount != 0 && mm.totalVm >= vmaPages(vma), "[mm-2] an mm counts its VMAs");
@@ -101,6 +108,10 @@ function unlinkLocked(mm: MmStruct, vma: VmArea): void {
   mm.totalVm -= vmaPages(vma);
   if ((vma.flags & VM_LOCKED) != 0) mm.lockedVm -= vmaPages(vma);
   vmaTouched(mm, vma);
+}
+
+/** Takes the VMA out of the file's tree, with the shares locked. */
+function unlinkShare(vma: VmArea): void {
   if (isNullFile(vma.file)) return;
   const mapping = vma.file.mapping;
   itRemove(mapping.iMmap, vma.share);
@@ -116,11 +127,16 @@ export function vmaInsert(mm: MmStruct, vma: VmArea): void {
   unlockShares(vma.file);
 }
 
-/** Takes a VMA out of both trees; the caller destroys it. */
-export function vmaRemove(mm: MmStruct, vma: VmArea): void {
+/** Takes a VMA out of the mm's tree: no fault finds it any more. Its pages stay visible to rmap until vmaUnshare. */
+export function vmaDetach(mm: MmStruct, vma: VmArea): void {
   vmaStartWrite(mm, vma);
+  detach(mm, vma);
+}
+
+/** Takes a detached VMA out of the file's tree. Preconditions: its PTEs are gone, so that no walk can miss one. */
+export function vmaUnshare(vma: VmArea): void {
   lockShares(vma.file);
-  unlinkLocked(mm, vma);
+  unlinkShare(vma);
   unlockShares(vma.file);
 }
 
