@@ -80,7 +80,8 @@ function* transfer(nr: number, fd: number, source: Word | Uint8Array, count: num
 function* fetch(nr: number, fd: number, count: number, pos: number | undefined): Call<Uint8Array | number> {
   const parts: Uint8Array[] = [];
   let done = 0;
-  while (done < count) {
+  // A read of nothing asks the kernel as well: the number may be bad.
+  do {
     const want = Math.min(OP_BUFFER_BYTES, count - done);
     const at = pos === undefined ? [] : [pos + done];
     const { ret, data } = yield* withBuffer(nr, [fd, 0, want, ...at], 1, undefined, want);
@@ -88,7 +89,7 @@ function* fetch(nr: number, fd: number, count: number, pos: number | undefined):
     if (data) parts.push(data.subarray(0, ret));
     done += ret;
     if (ret < want) break;
-  }
+  } while (done < count);
   return join(parts, done);
 }
 
