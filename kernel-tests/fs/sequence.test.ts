@@ -22,12 +22,12 @@ import {
 } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
 import { ModelFs } from "../oracle/model-fs.js";
-import { type Random, randomOf } from "../oracle/random.js";
+import { type Random, randomOf, seedsOf } from "../oracle/random.js";
 import { MIB, PAGE, TestMachine, must } from "../test-machine.js";
 import { type FsCall, onMachine, onModel } from "./calls.js";
 
 const STEPS = 500;
-const SEEDS = process.env.SEED === undefined ? Array.from({ length: 16 }, (_, i) => i + 1) : [Number(process.env.SEED)];
+const SEEDS = seedsOf(16);
 const NAMES = ["a", "b", "c", "long-name-that-does-not-fit-a-short-dentry", ".", ".."];
 
 function path(r: Random): string {

@@ -1,7 +1,7 @@
 /*
  * Seeded random numbers for tests: xorshift over 32 bits, the same in every run and on every computer.
  *
- * Interface: randomOf(seed), Random.
+ * Interface: randomOf(seed), Random, seedsOf.
  */
 export interface Random {
   /** 0 to n - 1. */
@@ -31,4 +31,11 @@ export function randomOf(seed: number): Random {
     },
     oneIn: (n) => below(n) === 0,
   };
+}
+
+/** The seeds of a fuzz test: SEED=7 for one, SEEDS=200 for a longer campaign, else 1 to `count`. */
+export function seedsOf(count: number): number[] {
+  const { SEED, SEEDS } = process.env;
+  if (SEED !== undefined) return [Number(SEED)];
+  return Array.from({ length: SEEDS === undefined ? count : Number(SEEDS) }, (_, i) => i + 1);
 }
