@@ -15,6 +15,7 @@ import { directoryTests } from "./directories.js";
 import { freezeTests } from "./freeze.js";
 import type { FilesystemSpec } from "./mounted.js";
 import { mappingTests } from "./mappings.js";
+import { memoryTests } from "./memory.js";
 import { mountTests } from "./mounts.js";
 import { nameTests } from "./names.js";
 import { modelTests } from "./model.js";
@@ -31,6 +32,7 @@ export function filesystemSuite(spec: FilesystemSpec): void {
     spaceTests(spec);
     freezeTests(spec);
     mountTests(spec);
+    memoryTests(spec);
     modelTests(spec);
   });
 }
