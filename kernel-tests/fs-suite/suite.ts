@@ -19,6 +19,7 @@ import { memoryTests } from "./memory.js";
 import { mountTests } from "./mounts.js";
 import { nameTests } from "./names.js";
 import { modelTests } from "./model.js";
+import { pointerTests } from "./pointers.js";
 import { spaceTests } from "./space.js";
 
 export type { Features, FilesystemSpec } from "./mounted.js";
@@ -32,6 +33,7 @@ export function filesystemSuite(spec: FilesystemSpec): void {
     spaceTests(spec);
     freezeTests(spec);
     mountTests(spec);
+    pointerTests(spec);
     memoryTests(spec);
     modelTests(spec);
   });
