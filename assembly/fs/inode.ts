@@ -21,6 +21,7 @@ import { RwSemaphore, rwsemInit } from "../sched/rwsem";
 import { nowNs } from "../sched/state";
 import { AddressSpace, addressSpaceInit } from "../mm/address-space";
 import { truncateAllPages } from "../mm/truncate";
+import { filemapWriteAndWait } from "../mm/writeback";
 import { SuperBlock } from "./super";
 import { CACHE_INODE, fsState } from "./state";
 
@@ -150,6 +151,8 @@ export function ihold(inode: Inode): void {
 /** Drops a reference; the last one evicts the inode, which may sleep. */
 export function iput(inode: Inode): void {
   assert(inode.refcount != 0, "[ino-1] an inode is given up as often as taken");
+  // One of two names was dropped, and nobody has looked the other one up: what is dirty would be lost with the inode.
+  if (inode.refcount == 1 && inode.nlink != 0 && inode.mapping.nrDirty != 0) filemapWriteAndWait(inode.mapping, 0, u32.MAX_VALUE);
   if (--inode.refcount != 0) return;
   unhash(inode);
   truncateAllPages(inode.mapping);

@@ -2,7 +2,7 @@
  * Filesystem types, their options, mount and unmount.
  *
  * Interface: FileSystemType, registerFilesystem, superForType, filesystemsInit; MountParams, optionNumber, optionFlag, optionsKnown;
- *            doMount, doUmount, doMkfs.
+ *            doMount, doUmount, doMkfs, doFsck.
  * Invariants:
  *   [mnt-1] two mounted filesystems never share a block of the disk; mkfs never writes into a mounted one.
  *   [mnt-2] a filesystem with open files, mappings, pinned calls or filesystems mounted on it is not unmounted (EBUSY).
@@ -49,6 +49,8 @@ export class FileSystemType {
   mount: (params: MountParams) => usize;
   /** Makes an empty filesystem. Returns 0 or -errno. May block. Null: mkfs is EOPNOTSUPP. */
   mkfs: (params: MountParams) => i32;
+  /** Checks one that is not mounted: 0, the number of the first law that is broken, or -errno. May block. Null: EOPNOTSUPP. */
+  fsck: (params: MountParams) => i32;
   /** The tables of every super block of the type (superForType); zero until the type fills them at boot. */
   inodeOps: InodeOperations;
   fileOps: FileOperations;
@@ -241,6 +243,20 @@ export function doMkfs(typeName: PathName, options: PathName): i32 {
   if (error == 0) error = f(params);
   namespaceUnlock();
   return error;
+}
+
+/** fsck: checks a filesystem of a type that is not mounted. Returns 0, the number of a law, or -errno. */
+export function doFsck(typeName: PathName, options: PathName): i32 {
+  const type = findType(typeName);
+  if (changetype<usize>(type) == 0) return -ENODEV;
+  const f = type.fsck;
+  if (changetype<usize>(f) == 0) return -EOPNOTSUPP;
+  namespaceLock();
+  const params = changetype<MountParams>(fsState().mountParams);
+  let result = readParams(type, options, params);
+  if (result == 0) result = f(params);
+  namespaceUnlock();
+  return result;
 }
 
 /** mount(2): a filesystem of a type on a directory. Returns 0 or -errno. */

@@ -2,7 +2,7 @@
  * System calls that change names: unlink, mkdir, link, symlink, rename; mount, umount, and mkfs.
  *
  * Interface: sysUnlinkat, sysMkdirat, sysLinkat, sysSymlinkat, sysRenameat2, sysMount, sysUmount2 (six u64) => 0 or -errno;
- *            mkfs(type, options), an operation of scripted guests.
+ *            mkfs(type, options), fsck(type, options), operations of scripted guests.
  * Invariants: [nsys-1] every path is in kernel memory before the namespace mutex is taken ([nm-4]).
  * Locks: walkForChange takes the namespace mutex and sb_writers, endChange gives them up.
  * Why not walk inside namespace.ts: there it shows what an operation does, here what a call checks and how it fails.
@@ -13,7 +13,7 @@ import {
   AT_FDCWD, WALK_CREATE, WALK_FOLLOW, endChange, lookupAt, namespaceLock, namespaceUnlock, pathWalk, startChange, walkForChange,
 } from "./namei";
 import { nameCreate, nameLink, nameRename, nameSymlink, nameUnlink } from "./namespace";
-import { doMkfs, doMount, doUmount } from "./mount";
+import { doFsck, doMkfs, doMount, doUmount } from "./mount";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./operations";
 import { PathName, getname, putname } from "./scratch";
 
@@ -117,8 +117,8 @@ function twoPaths(fromDir: u64, from: u64, toDir: u64, to: u64, flags: u32, link
   return result;
 }
 
-/** Runs mount or mkfs with a type and options that may be absent (null or ""). */
-function withOptions(type: u64, options: u64, dirfd: u64, path: PathName): i64 {
+/** Runs mount (with a path), mkfs or fsck with a type and options that may be absent (null or ""). */
+function withOptions(type: u64, options: u64, dirfd: u64, path: PathName, check: bool): i64 {
   const gotType = getname(type);
   if (isErr(gotType)) return ptrErr(gotType);
   const gotOptions: usize = options == 0 ? <usize>0 : getname(options);
@@ -127,6 +127,7 @@ function withOptions(type: u64, options: u64, dirfd: u64, path: PathName): i64 {
   let result: i32 = 0;
   if (failed) result = ptrErr(gotOptions);
   else if (changetype<usize>(path) != 0) result = doMount(changetype<PathName>(gotType), dirfd, path, text);
+  else if (check) result = doFsck(changetype<PathName>(gotType), text);
   else result = doMkfs(changetype<PathName>(gotType), text);
   if (changetype<usize>(text) != 0) putname(text);
   putname(changetype<PathName>(gotType));
@@ -138,7 +139,7 @@ export function sysMount(source: u64, target: u64, type: u64, flags: u64, option
   if (flags != 0) return -EINVAL;
   const got = getname(target);
   if (isErr(got)) return ptrErr(got);
-  const result = withOptions(type, options, AT_FDCWD, changetype<PathName>(got));
+  const result = withOptions(type, options, AT_FDCWD, changetype<PathName>(got), false);
   putname(changetype<PathName>(got));
   return result;
 }
@@ -154,5 +155,10 @@ export function sysUmount2(target: u64, flags: u64, a2: u64, a3: u64, a4: u64, a
 
 /** mkfs: makes an empty filesystem of a type, with options, on the disk. Returns 0 or -errno. */
 export function mkfs(type: u64, options: u64): i64 {
-  return withOptions(type, options, 0, changetype<PathName>(0));
+  return withOptions(type, options, 0, changetype<PathName>(0), false);
+}
+
+/** fsck: checks a filesystem of a type that is not mounted. Returns 0, the number of the first broken law, or -errno. */
+export function fsck(type: u64, options: u64): i64 {
+  return withOptions(type, options, 0, changetype<PathName>(0), true);
 }

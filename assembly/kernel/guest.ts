@@ -14,7 +14,7 @@ import { traceEmit } from "../lib/trace";
 import { bootAlloc } from "../memlayout";
 import { TP_SYS_ENTER, TP_SYS_EXIT } from "../tracepoints";
 import { loadBytes, storeBytes, touchRandom, touchRange } from "../cpu/access";
-import { mkfs } from "../fs/names-syscalls";
+import { fsck, mkfs } from "../fs/names-syscalls";
 import { GFP_ATOMIC, GFP_ZERO, allocPage } from "../mm/page-alloc";
 import { isNullPage, pageAddress } from "../mm/page";
 import { OP_BUFFER_BYTES } from "../mm/uaccess";
@@ -23,7 +23,7 @@ import { syncPoint } from "../sched/core";
 import { TASK_INTERRUPTIBLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
 import { WaitQueue, sleepOn, wakeAll, waitQueueInit } from "../sched/wait-queue";
 import {
-  Mailbox, OP_BARRIER, OP_COMPUTE, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PROC_READ, OP_RECORD, OP_STORE, OP_TOUCH,
+  Mailbox, OP_BARRIER, OP_COMPUTE, OP_FSCK, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PROC_READ, OP_RECORD, OP_STORE, OP_TOUCH,
   OP_TOUCH_RANDOM, mailboxOf,
 } from "./mailbox";
 import { doExit, processOf } from "./process";
@@ -143,6 +143,7 @@ function pseudoOp(box: Mailbox): i64 {
     case OP_GETTIME: return <i64>sched().clockNs;
     case OP_PROC_READ: return procRead(<u32>box.arg0, <u32>box.arg1);
     case OP_MKFS: return mkfs(box.arg0, box.arg1);
+    case OP_FSCK: return fsck(box.arg0, box.arg1);
     case OP_BARRIER: return barrierWait(box.arg0, box.arg1);
     case OP_RECORD: return ioRecord(box);
     case OP_IO: return ioBatch(box);

@@ -153,6 +153,7 @@ export const OP = {
   record: 0x10009,
   io: 0x1000a,
   mkfs: 0x1000b,
+  fsck: 0x1000c,
 } as const;
 
 /** Op.flags: a fault's signal is a result. */

@@ -285,6 +285,11 @@ export const sys = {
     const { data, second } = twoStrings(type, options);
     return (yield { nr: OP.mkfs, args: [0, second], bufferArgs: [0, 1], data }).ret;
   },
+  /** Checks a filesystem that is not mounted: 0 clean, else the number of the first broken law (fs/cowfs/fsck.ts), or -errno. */
+  *fsck(type: string, options = ""): Call {
+    const { data, second } = twoStrings(type, options);
+    return (yield { nr: OP.fsck, args: [0, second], bufferArgs: [0, 1], data }).ret;
+  },
   /** mount(2) of a type on a directory, with the filesystem's options. */
   *mount(type: string, path: string, options = ""): Call {
     const { data, second } = twoStrings(type, path);

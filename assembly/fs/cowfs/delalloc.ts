@@ -17,6 +17,7 @@ import { listAddTail, listDelInit } from "../../lib/list";
 import { PAGE_SIZE } from "../../memlayout";
 import { AddressSpace } from "../../mm/address-space";
 import { PG_DIRTY, Page, pageLocked } from "../../mm/page";
+import { cancelDirtyPage } from "../../mm/page-writeback";
 import { pageUnprepare } from "../../mm/writeback";
 import { C_DELALLOC, chargeCost } from "../../sched/cost";
 import { Inode, inodeOfMapping } from "../inode";
@@ -102,8 +103,11 @@ export function cowfsInvalidatePage(page: Page, offset: u32, lenBytes: u32): voi
   const bits = ((1 << end) - 1) & ~((1 << first) - 1);
   if ((delallocBits(page) & bits) == 0) return;
   delallocDrop(inode, page, bits);
-  // What was prepared is so no more.
-  if (lenBytes != PAGE_SIZE) pageUnprepare(page);
+  if (lenBytes == PAGE_SIZE) return;
+  // What was prepared is so no more; and without a block to write the page is clean. No PTE lets stores through: those of a page
+  // that is punched were write-protected, and the block that holds a new end of the file keeps its bit.
+  pageUnprepare(page);
+  if (delallocBits(page) == 0) cancelDirtyPage(page);
 }
 
 /** AddressSpaceOperations.releasePage: a page that owes nothing may go. */

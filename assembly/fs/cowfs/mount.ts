@@ -42,6 +42,7 @@ import { cleanOrphans, cowfsEvict, findNextIno } from "./evict";
 import { extentMapInit } from "./extent-map";
 import { cowfsDirtyInode, cowfsFsync, cowfsIoctl, cowfsPageMkwrite, cowfsWriteBegin, cowfsWriteEnd } from "./file";
 import { startThreads, threadsInit } from "./flush";
+import { cowfsFsck } from "./fsck";
 import { cowIget } from "./inode-item";
 import {
   BH_BYTENR, BH_CSUM, BH_FSID, BH_GENERATION, BH_NRITEMS, BH_OWNER, CLUSTER_SECTORS, CLUSTER_SHIFT, CSUM_BYTES, CSUM_TREE_OBJECTID,
@@ -70,7 +71,7 @@ const DEFAULT_COMMIT_S: i64 = 30;
 const WAIT_COWFS: u32 = 40;
 
 /** A CowfsInfo for a range of the disk, with a frame for superblocks; null on ENOMEM. */
-function infoAlloc(params: MountParams): CowfsInfo {
+export function infoAlloc(params: MountParams): CowfsInfo {
   const info = changetype<CowfsInfo>(kmemCacheAlloc(cowCache(CACHE_INFO)));
   if (changetype<usize>(info) == 0) return info;
   const page = allocMetaPage();
@@ -94,7 +95,7 @@ function infoAlloc(params: MountParams): CowfsInfo {
   return info;
 }
 
-function infoFree(info: CowfsInfo): void {
+export function infoFree(info: CowfsInfo): void {
   truncateAllPages(info.treeMapping);
   for (let tree: u32 = 0; tree < TREES; tree++) {
     const root = changetype<usize>(info.root(tree));
@@ -332,6 +333,7 @@ export function cowfsInit(): i32 {
   type.flags = FS_REQUIRES_DEV;
   type.mount = cowfsMount;
   type.mkfs = cowfsMkfs;
+  type.fsck = cowfsFsck;
   fillInodeOps(type);
   fillFileOps(type);
   type.superOps.syncFs = cowfsSyncFs;

@@ -18,8 +18,11 @@
 import { EFBIG, ENOMEM, EOPNOTSUPP, EROFS, isErr, ptrErr } from "../../lib/errno";
 import { xaLoad } from "../../lib/xarray";
 import { PAGE_SIZE } from "../../memlayout";
-import { Page, pageAddress, unlockPage } from "../../mm/page";
+import { findGetPage } from "../../mm/filemap";
+import { Page, lockPage, pageAddress, unlockPage } from "../../mm/page";
 import { putPage } from "../../mm/page-alloc";
+import { setPageDirty } from "../../mm/page-writeback";
+import { pageMkclean } from "../../mm/rmap";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
 import { balanceDirtyPages } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
@@ -203,6 +206,20 @@ function allocate(inode: Inode, start: u64, end: u64): i32 {
   return error;
 }
 
+/**
+ * A byte at which a punch begins or ends: the page around it stays mapped and loses blocks, so its PTEs must ask page_mkwrite before
+ * the next store (SCENARIOS S10). Preconditions: invalidate_lock is held for writing.
+ */
+function protectEdge(inode: Inode, fileByte: u64): void {
+  if ((fileByte & (PAGE_SIZE - 1)) == 0) return;
+  const page = findGetPage(inode.mapping, <u32>(fileByte >> 12));
+  if (changetype<usize>(page) == 0) return;
+  lockPage(page);
+  if (page.mapping != 0 && pageMkclean(page) != 0) setPageDirty(page);
+  unlockPage(page);
+  putPage(page);
+}
+
 function punch(inode: Inode, start: u64, wanted: u64): i32 {
   const info = infoOf(inode);
   const mapping = inode.mapping;
@@ -218,6 +235,8 @@ function punch(inode: Inode, start: u64, wanted: u64): i32 {
   if (error != 0) return error;
   if (first < last) {
     downWrite(mapping.invalidateLock);
+    protectEdge(inode, first);
+    protectEdge(inode, last);
     punchPageCache(mapping, first, last);
     waitOrderedRange(inode, first, last);
     error = dropItems(inode, first, last, false);
