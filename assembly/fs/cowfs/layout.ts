@@ -2,9 +2,9 @@
  * What cowfs writes on the disk. Records, keys and numbers are modelled after btrfs's, so that its own format can take their
  * place: a superblock, and B-trees of 4 KiB blocks whose items are found by (objectid, type, offset). Little-endian throughout.
  *
- *     filesystem        0          16 (64 KiB)      17                            mirror      end         in clusters of 4 KiB
- *                       | data and tree blocks | super | data and tree blocks ...  | super | ... |         mirror: at 64 MiB,
- *                                                                                                          or the last cluster
+ *     filesystem        0   1        16 (64 KiB)    17                            mirror      end         in clusters of 4 KiB
+ *                       | - | data and trees | super | data and tree blocks ...   | super | ... |          mirror: at 64 MiB,
+ *                         address 0 says "hole"                                                             or the last cluster
  *     superblock        0    32   48     56    64    72         80        112           120           128          144      148
  *                       |csum|fsid|bytenr|flags|magic|generation|root ... |total_bytes  |bytes_used   |root_dir |.. |sector-|node-|
  *                                                                                                                 |size   |size |

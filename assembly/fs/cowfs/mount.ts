@@ -69,6 +69,8 @@ const COWFS_SUPER_MAGIC: u32 = 0x434f_5746;
 /** btrfs's commit interval. */
 const DEFAULT_COMMIT_S: i64 = 30;
 const WAIT_COWFS: u32 = 40;
+/** Where mkfs puts the root tree. */
+const NEW_ROOT_TREE: u32 = 4;
 
 /** A CowfsInfo for a range of the disk, with a frame for superblocks; null on ENOMEM. */
 export function infoAlloc(params: MountParams): CowfsInfo {
@@ -145,7 +147,7 @@ function newItem(block: usize, objectid: u64, type: u8, size: u32): usize {
   return block + NODE_SIZE - LEAF_BYTES + start;
 }
 
-/** Writes the four trees of an empty filesystem to the first clusters but one: disk address 0 says hole. */
+/** Writes the four trees of an empty filesystem to clusters 1 to 4. */
 function writeNewTrees(info: CowfsInfo, scratch: CowRoot): i32 {
   let block = newLeaf(info, 1, FS_TREE_OBJECTID);
   const inode = newItem(block, FIRST_FREE_OBJECTID, INODE_ITEM_KEY, INODE_ITEM_BYTES);
@@ -158,11 +160,11 @@ function writeNewTrees(info: CowfsInfo, scratch: CowRoot): i32 {
   if (error == 0) error = writeNewBlock(info, 2);
   newLeaf(info, 3, CSUM_TREE_OBJECTID);
   if (error == 0) error = writeNewBlock(info, 3);
-  block = newLeaf(info, 4, ROOT_TREE_OBJECTID);
+  block = newLeaf(info, NEW_ROOT_TREE, ROOT_TREE_OBJECTID);
   newRootItem(block, scratch, EXTENT_TREE_OBJECTID, 2, 0);
   newRootItem(block, scratch, FS_TREE_OBJECTID, 1, ITEM_BYTES + INODE_ITEM_BYTES);
   newRootItem(block, scratch, CSUM_TREE_OBJECTID, 3, 0);
-  return error == 0 ? writeNewBlock(info, 4) : error;
+  return error == 0 ? writeNewBlock(info, NEW_ROOT_TREE) : error;
 }
 
 function newRootItem(block: usize, scratch: CowRoot, objectid: u64, cluster: u32, itemBytes: u32): void {
@@ -190,7 +192,7 @@ function cowfsMkfs(params: MountParams): i32 {
     info.fsid0 = bootConfig().seed ^ 0x6673_6d6b_7366_7763;
     info.fsid1 = nowNs();
     info.blockSize = <u32>blockSize;
-    info.superRoot = 4;
+    info.superRoot = NEW_ROOT_TREE;
     info.superGeneration = 1;
     info.superUsed = 7 << CLUSTER_SHIFT;
     // [cm-3] The old superblocks go first.

@@ -54,7 +54,7 @@ export function spaceInit(info: CowfsInfo): void {
   info.dataRotor = info.clusters >> 3;
 }
 
-/** The superblocks' clusters are nobody else's; nor is cluster 0 anybody's, for an extent at disk address 0 is a hole. */
+/** The superblocks' clusters are nobody else's, and the first is nobody's: address 0 says that there is a hole. */
 export function spaceReserveFixed(info: CowfsInfo): void {
   markCluster(info, 0);
   markCluster(info, SUPER_CLUSTER);

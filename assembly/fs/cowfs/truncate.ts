@@ -109,7 +109,13 @@ export function cowfsSetSize(inode: Inode, sizeBytes: u64): i32 {
   }
   const end = roundUp(info, sizeBytes);
   const error = zeroInBlock(inode, sizeBytes, end < mapping.sizeBytes ? end : mapping.sizeBytes);
-  if (error != 0) return error;
+  return error != 0 ? error : shrink(inode, sizeBytes);
+}
+
+/** i_size goes down; what the last block has beyond it is zero already. Returns 0 or -errno. */
+function shrink(inode: Inode, sizeBytes: u64): i32 {
+  const mapping = inode.mapping;
+  const end = roundUp(infoOf(inode), sizeBytes);
   downWrite(mapping.invalidateLock);
   iSizeWrite(inode, sizeBytes);
   truncatePageCache(mapping, sizeBytes);
@@ -180,8 +186,8 @@ export function cowfsFallocate(inode: Inode, mode: u32, offset: u64, lenBytes: u
   if (mode != 0 && end > size) return -EOPNOTSUPP;
   if (end > size) extendSize(inode, end);
   const error = allocate(inode, offset, end);
-  // What was not promised is not part of the file.
-  if (error != 0 && end > size) cowfsSetSize(inode, size);
+  // What was not promised is not part of the file. Behind its old end there are only zeros, so nothing needs a new place.
+  if (error != 0 && end > size) shrink(inode, size);
   if (error != 0) return error;
   touchTimes(inode);
   return noteChange(inode);
