@@ -36,7 +36,7 @@ export const MMAP_BASE: u64 = 0x7fff_f000_0000;
 /** The program break starts here. */
 export const BRK_BASE: u64 = 0x5555_0000_0000;
 
-/** What the host decides about a machine. Offsets are exported through the layout table (kernel/inspect.ts). */
+/** What the host decides about a machine. Offsets are exported through the layout table (kernel/layout.ts). */
 @unmanaged
 export class BootConfig {
   /** Seed of every random choice of the kernel. */

@@ -59,6 +59,8 @@ export interface KernelExports {
   failSlabAfter: (n: number) => void;
   blockImageBase: () => number;
   blockImageBytes: () => number;
+  blockLogBase: () => number;
+  blockLogCapacity: () => number;
   benchSwitch: (pairs: number) => number;
   benchMmuHits: (count: number) => number;
 }
