@@ -141,7 +141,12 @@ const ends: Case[] = [
 ];
 
 /** Bytes on the disk: what is read after the filesystem was mounted again. */
-function afterRemount(spec: FilesystemSpec, name: string, body: (fd: number, at: number) => Call<unknown>, expected: (all: Uint8Array) => void): Case {
+function afterRemount(
+  spec: FilesystemSpec,
+  name: string,
+  body: (fd: number, at: number) => Call<unknown>,
+  expected: (all: Uint8Array) => void,
+): Case {
   const all = pattern(4 * PAGE);
   const wanted = all.slice();
   expected(wanted);
