@@ -28,6 +28,7 @@ import { mmState } from "../mm/state";
 import { VM_LOCKED, VM_SHARED, VM_WRITE, VmArea, assertVma, isNullVma, linearPgoff, vmaPages } from "../mm/vma";
 import { firstVma, vmaNext } from "../mm/vma-ops";
 import { wantsWriteNotify } from "../mm/memory";
+import { chainNext } from "../mm/mmap";
 import { checkRwsem } from "../sched/rwsem";
 import { Cpu, cpuAt, sched, taskAt } from "../sched/state";
 import { checkProcesses } from "./process";
@@ -84,20 +85,45 @@ function checkInFileTree(vma: VmArea): void {
   assert(false, "[vma-2] a file's VMA is in its i_mmap");
 }
 
+/** rss of the VMAs that are on their way out; the PTEs of their pages go one by one. */
+function checkDetached(mm: MmStruct): u64 {
+  let rss: u64 = 0;
+  for (let vma = detachedVma(mm); !isNullVma(vma); vma = chainNext(vma)) {
+    assertVma(vma);
+    checkInFileTree(vma);
+    rss += checkVmaPtes(mm, vma);
+  }
+  return rss;
+}
+
+function detachedVma(mm: MmStruct): VmArea {
+  return changetype<VmArea>(<usize>mm.detached);
+}
+
+/** A PTE outside every VMA would be a page that nobody unmaps; those of a VMA that is being unmapped are on their way. */
+function checkHole(mm: MmStruct, start: u64, end: u64): void {
+  let at = start;
+  for (let vma = detachedVma(mm); !isNullVma(vma) && vma.start < end; vma = chainNext(vma)) {
+    if (vma.start < at) continue;
+    assert(pteRangeNext(mm, at, vma.start) == vma.start, "[mmap-1] a PTE without a VMA");
+    at = vma.end;
+  }
+  assert(pteRangeNext(mm, at, end) == end, "[mmap-1] a PTE without a VMA");
+}
+
 export function checkMm(mm: MmStruct): void {
   checkIntervalTree(mm.vmas);
   checkRwsem(mm.mmapSem);
   let count: u32 = 0;
   let pages: u32 = 0;
   let locked: u32 = 0;
-  let rss: u64 = 0;
+  let rss = checkDetached(mm);
   let end: u64 = 0;
   for (let vma = firstVma(mm); !isNullVma(vma); vma = vmaNext(vma)) {
     assertVma(vma);
     assert(vma.start >= end && vma.start < vma.end && ((vma.start | vma.end) & 0xfff) == 0, "[vma-1] VMAs are apart");
     assert(vma.mm == changetype<usize>(mm), "[vma-1] a VMA knows its mm");
-    // A PTE outside every VMA would be a page that nobody unmaps.
-    assert(pteRangeNext(mm, end, vma.start) == vma.start, "[mmap-1] a PTE without a VMA");
+    checkHole(mm, end, vma.start);
     end = vma.end;
     count++;
     pages += vmaPages(vma);
@@ -105,7 +131,7 @@ export function checkMm(mm: MmStruct): void {
     checkInFileTree(vma);
     rss += checkVmaPtes(mm, vma);
   }
-  assert(pteRangeNext(mm, end, TASK_SIZE) == TASK_SIZE, "[mmap-1] a PTE without a VMA");
+  checkHole(mm, end, TASK_SIZE);
   assert(count == mm.mapCount && pages == mm.totalVm && locked == mm.lockedVm, "[mm-2] an mm counts its VMAs");
   assert(<u32>rss == mm.rssAnon && <u32>(rss >> 32) == mm.rssFile, "[mm-1] rss counts present PTEs");
 }

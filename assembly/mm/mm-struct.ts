@@ -66,6 +66,8 @@ export class MmStruct {
   listPrev: u32;
   /** Changes of PTEs under way whose TLB flush is still to come. */
   tlbFlushPending: u32;
+  /** First VMA of those that are out of the tree while their PTEs go (mmap.ts), chained in address order. */
+  detached: u32;
 
   get mmapSem(): RwSemaphore {
     return changetype<RwSemaphore>(changetype<usize>(this));

@@ -157,6 +157,7 @@ function splitEnds(mm: MmStruct, start: u64, end: u64): i32 {
  * success; without it, it stays held for writing. Returns 0, or -ENOMEM with the lock held for writing and nothing unmapped.
  */
 export function munmapLocked(mm: MmStruct, start: u64, end: u64, release: bool): i32 {
+  assert(mm.detached == 0, "[mmap-1] one unmapping at a time");
   const error = splitEnds(mm, start, end);
   if (error != 0) return error;
   const first = findVmaIntersection(mm, start, end);
@@ -171,6 +172,7 @@ export function munmapLocked(mm: MmStruct, start: u64, end: u64, release: bool):
   const ceiling = isNullVma(above) ? TASK_SIZE : above.start;
   if (release) mmapWriteDowngrade(mm);
   for (let vma = chain; !isNullVma(vma); vma = chainNext(vma)) zapPageRange(mm, vma, vma.start, vma.end);
+  mm.detached = 0;
   // Only now: a truncate in between finds these pages by the VMA. And before its tables go: a walk may be in them.
   for (let vma = chain; !isNullVma(vma); vma = chainNext(vma)) vmaUnshare(vma);
   // No VMA can come into the hole while this lock is held, for reading or writing: tables between the neighbours are ours.
@@ -200,7 +202,7 @@ export function destroyDetached(): void {
 }
 
 /** Detached VMAs hang together through their tree node's `left`, which is free then. */
-function chainNext(vma: VmArea): VmArea {
+export function chainNext(vma: VmArea): VmArea {
   return changetype<VmArea>(<usize>vma.node.left);
 }
 
@@ -214,8 +216,10 @@ function detachRange(mm: MmStruct, start: u64, end: u64): VmArea {
     const next = vmaNext(vma);
     vmaDetach(mm, vma);
     vma.node.left = 0;
-    if (isNullVma(head)) head = vma;
-    else tail.node.left = <u32>changetype<usize>(vma);
+    if (isNullVma(head)) {
+      head = vma;
+      mm.detached = <u32>changetype<usize>(vma);
+    } else tail.node.left = <u32>changetype<usize>(vma);
     tail = vma;
     vma = next;
   }
