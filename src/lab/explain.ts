@@ -77,6 +77,13 @@ const WORDS: Readonly<Record<string, string | ((event: TraceEvent) => string)>> 
   "writeback:writeback_start": (e) =>
     `Writeback of the file begins; dirty pages: ${e.b.toString()}. Each is write-protected first, so that the next store is noticed.`,
   "writeback:writeback_single_inode": "Writeback of the file is done.",
+  "btrfs:btrfs_transaction_commit":
+    "A transaction commits: its tree blocks go to new places, then the superblock that points to them, with flushes around it.",
+  "btrfs:btrfs_flush_space": "Space is short: delalloc is flushed and transactions are committed until some is free.",
+  "btrfs:btrfs_reserve_ticket": "The reservation cannot be met yet: the task queues with a ticket and sleeps.",
+  "btrfs:btrfs_ordered_extent_add":
+    "Nothing is overwritten in place: the dirty range gets a new place on the disk, and an ordered extent to watch its IO.",
+  "btrfs:btrfs_ordered_extent_start": "Whoever needs the data on disk waits for the ordered extent's IO to end.",
   "writeback:wait_on_page_writeback": (e) => `Page ${e.a.toString()} is on its way to the disk: the task waits for it.`,
   "writeback:balance_dirty_pages": "Whoever dirties pages is asked to wait when too many are dirty. The fault lock is not held here.",
   "tlb:tlb_flush": (e) =>
