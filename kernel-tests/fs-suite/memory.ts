@@ -88,7 +88,10 @@ export function memoryTests(spec: FilesystemSpec): void {
           const failed = onFilesystem(spec, (t) => withFailure(t, kind, n));
           const wrong = failed.filter((one) => !memoryErrors(spec).some((errno) => one.endsWith(`: ${errno}`)));
           // A filesystem without symbolic links says so whatever the memory.
-          expect(wrong.filter((one) => spec.features.symlinks || one !== `symlink: ${E.PERM}`), `allocation ${n}`).toEqual([]);
+          expect(
+            wrong.filter((one) => spec.features.symlinks || one !== `symlink: ${E.PERM}`),
+            `allocation ${n}`,
+          ).toEqual([]);
           failures += failed.length;
         }
         expect(failures).toBeGreaterThan(0);

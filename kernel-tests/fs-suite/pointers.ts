@@ -76,9 +76,14 @@ const edges: Case[] = [
   ["read that starts inside the last page", () => edge((fd, at) => sys.preadTo(fd, at + PAGE - 10, PAGE, 0)), 10],
   ["write up to the end of memory", () => edge((fd, at) => sys.pwriteFrom(fd, at, 3 * PAGE, 0)), PAGE],
   ["write of which no byte is there", () => edge((fd, at) => sys.pwriteFrom(fd, at + PAGE, PAGE, 0)), -E.FAULT],
-  ["getdents64", () => edge(function* (_fd, at) {
-    return yield* sys.raw(SYS.getdents64, must(yield* sys.open(MNT, 0)), at + PAGE, 4096);
-  }), -E.FAULT],
+  [
+    "getdents64",
+    () =>
+      edge(function* (_fd, at) {
+        return yield* sys.raw(SYS.getdents64, must(yield* sys.open(MNT, 0)), at + PAGE, 4096);
+      }),
+    -E.FAULT,
+  ],
 ];
 
 export function pointerTests(spec: FilesystemSpec): void {
