@@ -136,6 +136,8 @@ async function buildLab(): Promise<void> {
 
 async function main(): Promise<void> {
   mkdirSync(out, { recursive: true });
+  // npm would take build/.gitignore for what may not be published; a .npmignore beside it, which ignores nothing, stands before it.
+  writeFileSync(join(out, ".npmignore"), "");
   const flag = process.argv.indexOf("--only");
   const only = flag < 0 ? ["wasm", "harness", "js", "types", "lab"] : (process.argv[flag + 1] ?? "").split(",");
   if (only.includes("wasm")) await buildWasm();
