@@ -1,24 +1,6 @@
 /*
- * cowfs passes the tests of every filesystem, with blocks of a page.
+ * cowfs passes the tests of every filesystem, with blocks of a page and with the smallest.
  */
-import { type Features, filesystemSuite } from "./suite.js";
+import { cowfsSuite } from "./cowfs.js";
 
-const features: Features = {
-  mkfs: true,
-  persistent: true,
-  freeze: true,
-  mkwrite: true,
-  enospc: true,
-  reflink: true,
-  symlinks: true,
-  exchange: true,
-  blocks: false,
-  allocate: true,
-  keepSize: false,
-  punchHole: true,
-  zeroRange: false,
-  collapseRange: false,
-  insertRange: false,
-};
-
-filesystemSuite({ name: "cowfs", mkfsOptions: "blocksize=4096", config: { diskBlocks: 2048 }, features });
+for (const blockSize of [4096, 512]) cowfsSuite(blockSize);

@@ -28,10 +28,23 @@ export interface Filesystem {
   setup?(): Call<unknown>;
 }
 
-function* mkfsAndMount(type: string, options = ""): Call {
+function* mkfsAndMount(type: string, mkfsOptions = "", mountOptions = mkfsOptions): Call {
   must(yield* sys.mkdir("/mnt"), "mkdir /mnt");
-  must(yield* sys.mkfs(type, options), `mkfs ${type}`);
-  return must(yield* sys.mount(type, "/mnt", options), `mount ${type}`);
+  must(yield* sys.mkfs(type, mkfsOptions), `mkfs ${type}`);
+  return must(yield* sys.mount(type, "/mnt", mountOptions), `mount ${type}`);
+}
+
+/** cowfs with blocks below the page size: a page can be prepared in part, which is where S8 to S10 live. */
+function cowfsWithBlocks(blockSize: number): Filesystem {
+  return {
+    name: `cowfs-${blockSize}`,
+    summary: `cowfs with blocks of ${blockSize} bytes: several to a page`,
+    directory: "/mnt",
+    // One item a block in the worst case: trees take more room than with whole pages.
+    machine: (fileBytes) => ({ diskBlocks: 3 * Math.ceil(fileBytes / 4096) + 2048 }),
+    memoryShare: BELOW_BACKGROUND,
+    setup: () => mkfsAndMount("cowfs", `blocksize=${blockSize}`, ""),
+  };
 }
 
 /** The flusher starts at 10 % of memory: a workload of the fault path should not measure the disk. */
@@ -48,6 +61,7 @@ export const FILESYSTEM_TABLE: readonly Filesystem[] = [
     memoryShare: BELOW_BACKGROUND,
     setup: () => mkfsAndMount("cowfs"),
   },
+  ...[512, 1024, 2048].map(cowfsWithBlocks),
   {
     name: "pagestore",
     summary: "the example of a filesystem in TypeScript: blocks are pages, reserved by page_mkwrite",
