@@ -26,6 +26,7 @@ import { SWITCH_BLOCK, SWITCH_YIELD, TASK_INTERRUPTIBLE, Task, currentTask, isNu
 import { switchOut } from "../sched/switch";
 import { taskById } from "../sched/task";
 import { doExit, doExitGroup, processOf, sysClone, sysKill, sysTgkill, sysWait4 } from "./process";
+import { sysGetrusage } from "./rusage";
 import { SYSCALL_MAX, kernelState } from "./state";
 import { mailboxOf } from "./mailbox";
 
@@ -177,6 +178,7 @@ export function syscallInit(): bool {
   enter(124, sysSchedYield);
   enter(129, sysKill);
   enter(131, sysTgkill);
+  enter(165, sysGetrusage);
   enter(172, sysGetpid);
   enter(173, sysGetppid);
   enter(178, sysGettid);

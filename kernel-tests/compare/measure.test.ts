@@ -4,7 +4,15 @@
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { EINVAL_NUMBER, fileOf, machineWith } from "./machines.js";
-import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from "../../src/guest/constants.js";
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+  RUSAGE_SELF,
+  RUSAGE_THREAD,
+} from "../../src/guest/constants.js";
 import { type IoEntry, type IoResult, NO_RECORDER, ioBatch, record, timed } from "../../src/guest/io.js";
 import { compute, mem, now } from "../../src/guest/mem.js";
 import { must, sys } from "../../src/guest/sys.js";
@@ -216,5 +224,30 @@ describe("IO in batches", () => {
     expect(result).toBeUndefined();
     expect(after).toBe(0);
     expect(machine.recorded(0).N).toBe(1);
+  });
+});
+
+describe("getrusage", () => {
+  test("counts faults, switches and CPU time of a thread and of its process", () => {
+    const machine = machineWith(kernel, { cpus: 2 });
+    const seen: Record<string, unknown> = {};
+    machine.spawn(function* () {
+      const at = must(yield* sys.mmap(0, 40960, RW, MAP_PRIVATE | MAP_ANONYMOUS));
+      yield* mem.touch(at, 20480, { write: true });
+      yield* sys.thread(function* () {
+        yield* mem.touch(at + 20480, 12288, { write: true });
+        yield* sys.nanosleep(1000);
+        seen.thread = yield* sys.getrusage(RUSAGE_THREAD);
+        yield* sys.nanosleep(1e6);
+      });
+      yield* compute(1_000_000);
+      seen.self = yield* sys.getrusage(RUSAGE_SELF);
+      seen.bad = yield* sys.getrusage(7);
+    });
+    machine.run();
+    expect(seen.thread).toMatchObject({ minflt: 3, majflt: 0, nvcsw: 1 });
+    expect(seen.self).toMatchObject({ minflt: 8, majflt: 0 });
+    expect((seen.self as { utimeNs: number }).utimeNs).toBeGreaterThan(1_000_000);
+    expect(seen.bad).toBe(-EINVAL_NUMBER);
   });
 });

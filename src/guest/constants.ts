@@ -65,6 +65,8 @@ export const FICLONERANGE = 0x4020940d;
 export const FIFREEZE = 0xc0045877;
 export const FITHAW = 0xc0045878;
 export const WNOHANG = 1;
+export const RUSAGE_SELF = 0;
+export const RUSAGE_THREAD = 1;
 
 export const CLONE_VM = 0x100;
 export const CLONE_FS = 0x200;
@@ -117,6 +119,7 @@ export const SYS = {
   sched_yield: 124,
   kill: 129,
   tgkill: 131,
+  getrusage: 165,
   getpid: 172,
   getppid: 173,
   gettid: 178,

@@ -206,6 +206,17 @@ function* statAt(path: string, flags: number): Call<Stat | number> {
   return ret < 0 || !data ? ret : decodeStat(data.subarray(at));
 }
 
+/** What getrusage reports. */
+export interface Rusage {
+  /** CPU time, to the microsecond. */
+  utimeNs: number;
+  minflt: number;
+  majflt: number;
+  /** Context switches: waited for something, was preempted. */
+  nvcsw: number;
+  nivcsw: number;
+}
+
 const THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
 
 export const sys = {
@@ -361,6 +372,14 @@ export const sys = {
     return result.ret < 0 || !result.data ? result.ret : decodeStatFs(result.data);
   },
 
+  /** What the process (RUSAGE_SELF) or the thread (RUSAGE_THREAD) has used; -errno on failure. All CPU time is in utime. */
+  *getrusage(who: number): Call<Rusage | number> {
+    const { ret, data } = yield* withBuffer(SYS.getrusage, [who, 0], 1, undefined, 144);
+    if (ret < 0 || !data) return ret;
+    const view = new DataView(data.buffer, data.byteOffset);
+    const at = (offset: number): number => Number(view.getBigInt64(offset, true));
+    return { utimeNs: at(0) * 1e9 + at(8) * 1000, minflt: at(64), majflt: at(72), nvcsw: at(128), nivcsw: at(136) };
+  },
   getpid: (): Call => call(SYS.getpid),
   getppid: (): Call => call(SYS.getppid),
   gettid: (): Call => call(SYS.gettid),
