@@ -18,8 +18,8 @@ export const MAX_TASKS: u32 = 4096;
 export const MAX_FDS: u32 = 256;
 /** Nested locks of one task; Linux's lockdep allows 48, the deepest chain of SCENARIOS 2.1 is 9. */
 export const MAX_HELD_LOCKS: u32 = 16;
-/** Histograms for guests: two for each of 128 jobs, and some. */
-export const MAX_RECORDERS: u32 = 1024;
+/** Histograms for guests: ten for each of 128 jobs, and some. */
+export const MAX_RECORDERS: u32 = 2048;
 /** Longest path component, as in Linux. */
 export const NAME_MAX: u32 = 255;
 /** Longest path, as in Linux. */

@@ -22,7 +22,7 @@ import { accessPage } from "../cpu/access";
 import { ACCESS_READ, ACCESS_WRITE } from "../cpu/mmu";
 import { OP_BUFFER_BYTES } from "../mm/uaccess";
 import { syncPoint } from "../sched/core";
-import { C_PAGE_COPY, C_SYSCALL, chargeCost, cost } from "../sched/cost";
+import { C_COPY_USER_PAGE, C_SYSCALL, chargeCost, cost } from "../sched/cost";
 import { charge, sched } from "../sched/state";
 import { Mailbox } from "./mailbox";
 import { kernelState } from "./state";
@@ -75,7 +75,7 @@ function accessBlock(address: u64, lenBytes: u32, write: bool): bool {
     if (at == 0) return false;
     if (write) memory.fill(at, <u8>(address >> 12), n);
     else load<u8>(at);
-    charge((cost(C_PAGE_COPY) * n) >> 12);
+    charge((cost(C_COPY_USER_PAGE) * n) >> 12);
     done += n;
   }
   return true;

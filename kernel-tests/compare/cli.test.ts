@@ -2,14 +2,13 @@
  * `faultline compare` as a user runs it: the built command, its workers, formats, files, exit codes. Laws: [cmp-1] [pool-1]
  * [pool-2] [cli-cmp].
  */
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CompareResult } from "../../src/sim/compare.js";
+import { faultline } from "./cli.js";
 
-const CLI = new URL("../../build/dist/cli/main.js", import.meta.url).pathname;
 let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), "faultline-compare-"));
@@ -17,21 +16,6 @@ beforeAll(() => {
 afterAll(() => {
   rmSync(dir, { recursive: true });
 });
-
-interface Done {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function faultline(...args: string[]): Promise<Done> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: "1", COLUMNS: "200" };
-    execFile(process.execPath, [CLI, ...args], { env, maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
-      resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
-    });
-  });
-}
 
 const SMALL = ["--memory", "16M", "--length", "1M", "--duration", "200us", "--warmup", "50us", "--seeds", "2", "-t", "1,2"];
 const REGIMES = ["--regime", "linux-4.19,linux-6.7"];

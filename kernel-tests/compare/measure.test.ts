@@ -4,15 +4,7 @@
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { EINVAL_NUMBER, fileOf, machineWith } from "./machines.js";
-import {
-  MAP_ANONYMOUS,
-  MAP_PRIVATE,
-  MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
-  RUSAGE_SELF,
-  RUSAGE_THREAD,
-} from "../../src/guest/constants.js";
+import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, RUSAGE_SELF, RUSAGE_THREAD } from "../../src/guest/constants.js";
 import { type IoEntry, type IoResult, NO_RECORDER, ioBatch, record, timed } from "../../src/guest/io.js";
 import { compute, mem, now } from "../../src/guest/mem.js";
 import { must, sys } from "../../src/guest/sys.js";

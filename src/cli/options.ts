@@ -16,6 +16,7 @@ import {
 import { ParseError } from "../sim/parse.js";
 import type { KernelImage } from "../sim/run.js";
 import type { SweepDescription } from "../sim/sweep.js";
+import type { WorkloadInput } from "../workloads/index.js";
 import { readCosts } from "./cost-file.js";
 import { UsageError } from "./errors.js";
 
@@ -81,8 +82,8 @@ export function checkOneOf<T extends string>(value: string, what: string, allowe
 }
 
 /** Turns options into a sweep. Throws UsageError. */
-export function sweepOf(workload: string, o: RunOptions, kernel: KernelImage): SweepDescription {
-  const sweep = usage(() => sweepOfText({ ...o, workload }));
+export function sweepOf(workload: string, o: RunOptions, kernel: KernelImage, input?: WorkloadInput): SweepDescription {
+  const sweep = usage(() => sweepOfText({ ...o, workload }, input));
   if (o.costs !== undefined) sweep.config.costs = readCosts(o.costs, costNames(kernel));
   return sweep;
 }

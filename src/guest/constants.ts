@@ -162,6 +162,9 @@ export const OP = {
 /** Op.flags: a fault's signal is a result. */
 export const OP_FLAG_CATCH = 1;
 
+export const ENOSPC = 28;
+export const EOPNOTSUPP = 95;
+
 const ERRNO_NAMES: Readonly<Record<number, string>> = {
   1: "EPERM",
   2: "ENOENT",

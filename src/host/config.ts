@@ -114,7 +114,7 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   put("skewNs", config.skewNs, (v) => whole("skewNs", v, 0, 1e6));
   put("raPages", config.raPages, (v) => whole("raPages", v, 0, 1024));
   put("faultAroundPages", config.faultAroundPages, (v) => powerOfTwo("faultAroundPages", v, 1, 512));
-  put("recorders", config.recorders, (v) => whole("recorders", v, 0, 1024));
+  put("recorders", config.recorders, (v) => whole("recorders", v, 0, 2048));
   fields.set("traceOn", config.trace === false ? 0 : 1);
   if (config.pagePoison === true) fields.set("pagePoison", 1);
   fields.set("choicePolicy", { default: 0, random: 1, script: 2 }[config.choices ?? "default"]);

@@ -8,15 +8,27 @@
  */
 import type { BaselineReport, Change } from "../sim/baseline.js";
 import type { CompareResult, PointKey } from "../sim/compare.js";
-import { compareFooter, compareHeader, compareSections, formatInterval } from "./compare-rows.js";
-import { table } from "./format.js";
+import { type Section, compareFooter, compareHeader, compareSections, formatInterval } from "./compare-rows.js";
+import { alignColumns } from "./format.js";
 import { powerOfTwoText } from "./power-of-two.js";
 
 export function compareTable(result: CompareResult, columns: number): string {
   const parts = [compareHeader(result)];
-  for (const { title, header, rows } of compareSections(result)) parts.push(`${title}\n${table(header, rows, columns)}`);
+  for (const section of compareSections(result)) parts.push(sectionText(section, columns));
   parts.push(compareFooter(result).join("\n"));
   return parts.join("\n\n");
+}
+
+/** Aligned columns, or, where they do not fit, a paragraph a point. */
+function sectionText({ title, header, rows }: Section, columns: number): string {
+  const text = alignColumns([header, ...rows]);
+  if (text.split("\n").every((line) => line.length <= columns)) return `${title}\n${text}`;
+  const names = header.slice(1);
+  const width = Math.max(...names.map((name) => name.length));
+  const paragraphs = rows.map(([label, ...cells]) =>
+    [label?.replaceAll(/ {2,}/g, "  "), ...cells.map((cell, i) => `  ${(names[i] ?? "").padEnd(width)}  ${cell}`)].join("\n"),
+  );
+  return [title, ...paragraphs].join("\n");
 }
 
 function csvCell(text: string): string {

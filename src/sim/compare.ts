@@ -32,6 +32,8 @@ export interface CompareDescription {
   /** Variants of the workload: options in force in each, on top of `set`. One empty list: no variants. */
   cases: readonly (readonly string[])[];
   tasks: readonly number[];
+  /** Option that a number of tasks sets, where tasks are not the workload's own idea: numjobs of a job file. */
+  tasksOption?: string;
   seeds: readonly number[];
   mode: Mode;
   set: readonly string[];
@@ -120,7 +122,13 @@ function pointsOf(d: CompareDescription): Point[] {
           case: variant.join(" "),
           regime: regimeName(regime),
           tasks,
-          description: { ...shared, fs, tasks, set: [...d.set, ...variant], config: { ...d.config, ...regimeConfig(regime) } },
+          description: {
+            ...shared,
+            fs,
+            tasks,
+            set: [...d.set, ...variant, ...(d.tasksOption === undefined ? [] : [`${d.tasksOption}=${tasks}`])],
+            config: { ...d.config, ...regimeConfig(regime) },
+          },
         })),
       ),
     ),

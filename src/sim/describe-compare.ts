@@ -7,6 +7,7 @@
  * Locks: none.
  * Why not in describe.ts: a comparison knows runs, and runs need not know of comparisons.
  */
+import type { WorkloadInput } from "../workloads/index.js";
 import type { CompareDescription } from "./compare.js";
 import { RUN_FLAGS, RUN_TEXT_DEFAULTS, type RunText, casesOf, commandWords, field, sweepOfText } from "./describe.js";
 import { filesystemByName } from "./filesystems.js";
@@ -32,9 +33,9 @@ export const COMPARE_TEXT_DEFAULTS = {
   stagger: "10us",
 } as const satisfies Omit<CompareText, "workload">;
 
-/** The comparison that a text stands for. Throws ParseError with its field. */
-export function compareOfText(t: CompareText, command = commandOfCompare(t)): CompareDescription {
-  const sweep = sweepOfText({ ...t, fs: RUN_TEXT_DEFAULTS.fs, faultLock, mkwrite });
+/** The comparison that a text stands for; with an input, of that file. Throws ParseError with its field. */
+export function compareOfText(t: CompareText, command = commandOfCompare(t), input?: WorkloadInput): CompareDescription {
+  const sweep = sweepOfText({ ...t, fs: RUN_TEXT_DEFAULTS.fs, faultLock, mkwrite }, input);
   const { set = [] } = sweep;
   const config = { ...sweep.config };
   delete config.faultLock;

@@ -9,7 +9,7 @@
  * Why not in the CLI: the page takes the same words, and a shared run must mean the same in both.
  */
 import { FAULT_LOCK_REGIMES, type FaultLockRegime, MKWRITE_REGIMES, type MachineConfig, type MkwriteRegime } from "../host/config.js";
-import { type Mode, WORKLOADS, optionValues, workloadByName } from "../workloads/index.js";
+import { type Mode, WORKLOADS, type WorkloadInput, optionValues, workloadByName, workloadOf } from "../workloads/index.js";
 import { FILESYSTEM_NAMES, filesystemByName } from "./filesystems.js";
 import { ParseError, parseDuration, parseSize, parseTasks, parseWhole } from "./parse.js";
 import { suggestion } from "./suggest.js";
@@ -99,10 +99,10 @@ function machineOf(t: RunText): MachineConfig {
 }
 
 /** Options of the workload, checked against its table. */
-function setOf(t: RunText): string[] {
+function setOf(t: RunText, input: WorkloadInput | undefined): string[] {
   const entries = (t.set ?? "").split(",").map((entry) => entry.trim());
   const set = entries.filter((entry) => entry !== "");
-  optionValues(t.workload, workloadByName(t.workload)?.options ?? [], set);
+  optionValues(t.workload, workloadOf(t.workload, input)?.options ?? [], set);
   return set;
 }
 
@@ -117,9 +117,9 @@ export function casesOf(workload: string, set: readonly string[]): readonly (rea
   return kept.length > 0 ? kept : [[]];
 }
 
-/** The sweep that a text stands for. Throws ParseError with its field. */
-export function sweepOfText(t: RunText): SweepDescription {
-  field("workload", () => checkWorkload(t.workload));
+/** The sweep that a text stands for; with an input, of that file. Throws ParseError with its field. */
+export function sweepOfText(t: RunText, input?: WorkloadInput): SweepDescription {
+  if (!input) field("workload", () => checkWorkload(t.workload));
   const first = field("seed", () => parseWhole(t.seed, "seed", 0, Number.MAX_SAFE_INTEGER));
   const count = field("seeds", () => parseWhole(t.seeds, "seeds", 1, 10_000));
   const sweep: SweepDescription = {
@@ -130,9 +130,10 @@ export function sweepOfText(t: RunText): SweepDescription {
     warmupNs: field("warmup", () => parseDuration(t.warmup)),
     durationNs: field("duration", () => measurable(t.duration)),
     fs: field("fs", () => filesystemByName(t.fs).name),
-    set: field("set", () => setOf(t)),
+    set: field("set", () => setOf(t, input)),
     config: machineOf(t),
   };
+  if (input) sweep.input = input;
   const { length } = t;
   if (length !== undefined) sweep.lenBytes = field("length", () => parseSize(length));
   return sweep;

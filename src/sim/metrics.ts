@@ -8,6 +8,7 @@
  */
 import type { Latency } from "../host/histogram.js";
 import type { Workload } from "../workloads/index.js";
+import { regimeOf } from "./regimes.js";
 import type { RunResult } from "./result.js";
 
 export type MetricUnit = "1/s" | "ns" | "%" | "1" | "count";
@@ -83,10 +84,14 @@ const THROUGHPUT: readonly Metric[] = [
   },
 ];
 
-/** Unlocked attempts that had to come back for a second pass. */
-function stashed(result: RunResult): number | undefined {
-  const attempts = counter(result, "mkwrite_unlocked_attempts");
-  return attempts === undefined ? undefined : attempts - (counter(result, "mkwrite_completed") ?? 0);
+/** Share of the stashed pages that the second pass found good; of a regime whose second pass never looks, 0. */
+function stashAccepted(result: RunResult): number | undefined {
+  const counters = result.simulated.counters;
+  const accepted = counters.mkwrite_stash_accepted ?? 0;
+  const rejected = Object.entries(counters).reduce((n, [name, count]) => n + (name.startsWith("stash_rejected_") ? count : 0), 0);
+  if (accepted + rejected > 0) return (accepted * 100) / (accepted + rejected);
+  const cameBack = (counters.mkwrite_unlocked_attempts ?? 0) - (counters.mkwrite_completed ?? 0);
+  return regimeOf(result.config).mkwrite !== "kara" && cameBack > 0 ? 0 : undefined;
 }
 
 /** How page_mkwrite ran: the proof that a regime's path was taken. */
@@ -110,9 +115,9 @@ const PATH: readonly Metric[] = [
     name: "stash_accepted_percent",
     label: "stash accepted",
     unit: "%",
-    summary: "unlocked attempts that were not COMPLETED and whose page the second pass took as it was",
+    summary: "stashed pages that the second pass took as they were",
     better: "higher",
-    of: (r) => share(counter(r, "mkwrite_stash_accepted"), stashed(r), 100),
+    of: stashAccepted,
   },
   {
     name: "completed_percent",
@@ -151,6 +156,7 @@ export const METRICS: readonly Metric[] = [
 /** Metrics of a workload: those that every one has, and what its guests record. */
 export function metricsOf(workload: Workload): Metric[] {
   const recorded = (workload.recorded ?? []).flatMap((r) => {
+    if (r.internal === true) return [];
     const prefix = r.name.replace(/_ns$/, "");
     return latencies(prefix, prefix.replaceAll("_", " "), r.summary, ["50", "99", "max"], (result) => result.simulated.recorded[r.name]);
   });

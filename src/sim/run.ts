@@ -5,10 +5,18 @@
  */
 import { canonicalJson } from "../host/canonical.js";
 import { ConfigError, type MachineConfig } from "../host/config.js";
-import { type Histogram, latencyOf } from "../host/histogram.js";
+import { type Histogram, latencyOf, mergeHistograms } from "../host/histogram.js";
 import { Machine } from "../host/machine.js";
 import { sha256 } from "../host/sha256.js";
-import { type Mode, type RunContext, type Workload, type WorkloadInput, optionValues, workloadOf } from "../workloads/index.js";
+import {
+  type Mode,
+  type Recorded,
+  type RunContext,
+  type Workload,
+  type WorkloadInput,
+  optionValues,
+  workloadOf,
+} from "../workloads/index.js";
 import { RUN_TEXT_DEFAULTS, type RunText, commandOfText } from "./describe.js";
 import { type Filesystem, filesystemByName } from "./filesystems.js";
 import { type RunResult, SCHEMA, lockResult } from "./result.js";
@@ -97,7 +105,7 @@ export class Run {
   /** The first process of tasks, once started. */
   targetPid = 0;
   private readonly workload: Workload;
-  private readonly context: RunContext;
+  readonly context: RunContext;
   private readonly fs: Filesystem;
   private startNs = 0;
   private startIdleNs = 0;
@@ -144,7 +152,7 @@ export class Run {
   /** What the workload and the filesystem need of a machine. */
   private machineDefaults(): MachineConfig {
     const { workload, context, fs } = this;
-    const recorders = Math.max(DEFAULT_RECORDERS, workload.recorded?.length ?? 0);
+    const recorders = Math.max(DEFAULT_RECORDERS, this.recorders.length);
     const fileBytes = context.tasks * context.lenBytes * Math.max(1, workload.footprint);
     return { cpus: cpusOf(workload, context), recorders, ...fs.machine?.(fileBytes) };
   }
@@ -184,22 +192,34 @@ export class Run {
 
   /** Measures for `ns` more, or to the end of the duration. */
   measure(ns = this.description.durationNs - this.measuredNs): void {
+    const { machine, workload } = this;
+    const ends = workload.ends === true;
+    if (ends && machine.guestCount === 0) return;
     this.startHost = performance.now();
-    const reason = this.machine.run({ forNs: ns });
+    // The flusher and other timers may go on for long after the last guest: that is not the workload any more.
+    const reason = machine.run(ends ? { forNs: ns, stopWhen: () => machine.guestCount === 0 } : { forNs: ns });
     this.hostNs += (performance.now() - this.startHost) * 1e6;
-    const ended = reason === "idle" && this.workload.ends === true && this.machine.guestCount === 0;
-    if (ended && this.machine.stat("oom_kills") === 0) return;
-    if (reason === "idle" || this.machine.stat("oom_kills") > 0) throw new RunError(this.failure("every task waits: nothing can run"));
-    if (this.workload.ends === true && this.measuredNs >= this.description.durationNs) {
+    if (reason === "idle" || machine.stat("oom_kills") > 0) throw new RunError(this.failure("every task waits: nothing can run"));
+    if (ends && reason !== "stop" && this.measuredNs >= this.description.durationNs) {
       throw new RunError(this.failure(`the workload did not end within ${this.description.durationNs} ns`));
     }
+  }
+
+  /** What the guests record, recorder by recorder. */
+  private get recorders(): readonly Recorded[] {
+    return this.workload.recorders?.(this.context) ?? this.workload.recorded ?? [];
   }
 
   /** The distributions behind the result's percentiles. */
   histograms(): RunHistograms {
     const waits = this.machine.lockWaitHistograms("mmap_sem");
-    const recorded = (this.workload.recorded ?? []).map(({ name }, id) => [name, this.machine.recorded(id)] as const);
-    return { fault: this.machine.faultHistogram(), read_wait: waits.read, write_wait: waits.write, recorded: Object.fromEntries(recorded) };
+    const recorded = new Map<string, Histogram[]>();
+    this.recorders.forEach(({ name, internal }, id) => {
+      if (internal !== true) recorded.set(name, [...(recorded.get(name) ?? []), this.machine.recorded(id)]);
+    });
+    const together = [...recorded].map(([name, parts]) => [name, mergeHistograms(parts)] as const);
+    const fault = this.machine.faultHistogram();
+    return { fault, read_wait: waits.read, write_wait: waits.write, recorded: Object.fromEntries(together) };
   }
 
   private idlePercent(timeNs: number): number {
@@ -266,14 +286,25 @@ function perSecond(count: number, ns: number): number {
 /** Fields of a configuration that the command line has options for, or that a run works out itself. */
 const IN_COMMAND = new Set(["cpus", "sockets", "memoryBytes", "seed", "faultLock", "mkwrite", "costs"]);
 
+/** How many, how much, how long. */
+function timesOf(d: RunDescription): Partial<RunText> {
+  return {
+    tasks: String(d.tasks),
+    mode: d.mode,
+    ...(d.lenBytes === undefined ? {} : { length: String(d.lenBytes) }),
+    ...(d.durationNs === undefined ? {} : { duration: `${d.durationNs}ns` }),
+    ...(d.warmupNs === undefined ? {} : { warmup: `${d.warmupNs}ns` }),
+  };
+}
+
 /** The command line that makes this run again; what no option can say stands behind it as a comment. */
 export function commandOf(d: RunDescription, derived: MachineConfig = {}): string {
   const { config } = d;
   const text: RunText = {
     ...RUN_TEXT_DEFAULTS,
     workload: d.workload,
-    tasks: String(d.tasks),
-    mode: d.mode,
+    // A job file has its own tasks and times: these options would override them.
+    ...(d.input ? {} : timesOf(d)),
     ...(d.fs === undefined ? {} : { fs: d.fs }),
     ...(config.faultLock === undefined ? {} : { faultLock: config.faultLock }),
     ...(config.mkwrite === undefined ? {} : { mkwrite: config.mkwrite }),
@@ -281,14 +312,11 @@ export function commandOf(d: RunDescription, derived: MachineConfig = {}): strin
     ...(config.cpus === undefined ? {} : { cpus: String(config.cpus) }),
     ...(config.sockets === undefined ? {} : { sockets: String(config.sockets) }),
     ...(config.memoryBytes === undefined ? {} : { memory: String(config.memoryBytes) }),
-    ...(d.lenBytes === undefined ? {} : { length: String(d.lenBytes) }),
     seed: String(config.seed ?? 1),
-    ...(d.durationNs === undefined ? {} : { duration: `${d.durationNs}ns` }),
-    ...(d.warmupNs === undefined ? {} : { warmup: `${d.warmupNs}ns` }),
   };
   const costs = Object.keys(config.costs ?? {}).length > 0 ? ` --costs '${JSON.stringify(config.costs)}'` : "";
   const isUnsaid = ([key, value]: [string, unknown]): boolean => !IN_COMMAND.has(key) && derived[key as keyof MachineConfig] !== value;
-  const more = { staggerNs: d.staggerNs === 0 ? undefined : d.staggerNs, input: d.input };
+  const more = { staggerNs: d.staggerNs === 0 ? undefined : d.staggerNs };
   const unsaid = Object.fromEntries(Object.entries({ ...config, ...more }).filter(isUnsaid));
   const rest = JSON.stringify(unsaid);
   return `${commandOfText(text)}${costs}${rest === "{}" ? "" : ` # and ${rest}`}`;

@@ -1,6 +1,7 @@
 /**
  * The workloads by name.
  */
+import { fioWorkload } from "./fio/workload.js";
 import { fork1 } from "./fork.js";
 import { mixed } from "./mixed.js";
 import { mmapChurn } from "./mmap-churn.js";
@@ -36,6 +37,7 @@ export interface WorkloadInput {
 
 /** The workload of that name, or the one that the input describes; undefined for an unknown name. */
 export function workloadOf(name: string, input: WorkloadInput | undefined): Workload | undefined {
+  if (input?.kind === "fio") return fioWorkload(input.text, input.name);
   if (input) throw new Error(`no reader for ${input.kind} files`);
   return workloadByName(name);
 }

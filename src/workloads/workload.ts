@@ -62,6 +62,8 @@ export interface Recorded {
   summary: string;
   /** Whether this is the latency of a victim: somebody who only meets the tasks at a lock. */
   victim?: boolean;
+  /** Not a latency: a number for the workload's own report. */
+  internal?: boolean;
 }
 
 /** One workload: adding one is one file and one line in index.ts. */
@@ -79,6 +81,8 @@ export interface Workload {
   /** Variants that a comparison runs side by side, "key=value" each, unless --set picks one. */
   cases?: readonly (readonly string[])[];
   recorded?: readonly Recorded[];
+  /** The recorders in use, where their number depends on the run. Recorders of one name are reported together. */
+  recorders?(context: RunContext): readonly Recorded[];
   /** Once, in a process of its own, before anything else: files that all tasks share. */
   setup?(context: RunContext): Call<unknown>;
   /** Once in every process of tasks, before its threads: what they have in common, such as the address of a mapping. */

@@ -26,10 +26,13 @@ import { pathProblem } from "../../sim/path.js";
 import { runJobs } from "../../sim/pool.js";
 import { regimeName, regimeOf } from "../../sim/regimes.js";
 import type { KernelImage } from "../../sim/run.js";
+import type { WorkloadInput } from "../../workloads/index.js";
 import { readCosts } from "../cost-file.js";
 import { UsageError } from "../errors.js";
+import { inputOf, warnOf } from "../input.js";
 import { type RunOptions, collected, costNames, usage } from "../options.js";
-import { columns, emit, progressBar } from "../output.js";
+import { checkOutput, columns, emit, progressBar } from "../output.js";
+import { fioSet } from "./fio.js";
 
 const FORMATS = ["table", "json", "csv", "chrome", "trace", "lock_stat", "hist"] as const;
 
@@ -46,7 +49,7 @@ export function registerCompare(cli: Command): void {
   const d = COMPARE_TEXT_DEFAULTS;
   cli
     .command("compare <workload>")
-    .description("run a workload under several regimes and show them side by side; exit 1 on a path not taken or a regression")
+    .description("run a workload or a job file under several regimes, side by side; exit 1 on a path not taken or a regression")
     .option("--regime <list>", "regimes, fault lock + mkwrite each, commas between; * for all", d.regime)
     .option("--fs <list>", `filesystems: ${FILESYSTEM_NAMES.join(", ")}`, d.fs)
     .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-32", d.tasks)
@@ -81,9 +84,23 @@ function commandLine(command: Command): string {
 }
 
 function describe(workload: string, o: CompareOptions, kernel: KernelImage, command: Command): CompareDescription {
-  const description = usage(() => compareOfText({ ...o, workload }, commandLine(command)));
+  const input = inputOf(workload);
+  if (input) warnOf(input);
+  const set = input ? { set: fioSet(o, command).join(",") } : {};
+  const described = usage(() => compareOfText({ ...o, ...set, workload }, commandLine(command), input));
+  const description = { ...described, ...fileTasks(input, described.tasks, command) };
   if (o.costs === undefined) return description;
   return { ...description, config: { ...description.config, costs: readCosts(o.costs, costNames(kernel)) } };
+}
+
+/** A job file has its own number of jobs, unless tasks are given: then every job has that many clones. */
+function fileTasks(
+  input: WorkloadInput | undefined,
+  tasks: readonly number[],
+  command: Command,
+): Pick<CompareDescription, "tasks" | "tasksOption"> {
+  if (!input) return { tasks };
+  return command.getOptionValueSource("tasks") === "cli" ? { tasks, tasksOption: "numjobs" } : { tasks: [1] };
 }
 
 async function compareCommand(workload: string, options: CompareOptions, command: Command): Promise<void> {
@@ -94,6 +111,7 @@ async function compareCommand(workload: string, options: CompareOptions, command
   const threads = options.threads;
   const pool = threads === undefined ? {} : { threads: usage(() => parseWhole(threads, "threads", 1, 256)) };
   const baseline = options.baseline === undefined ? undefined : readCompare(options.baseline);
+  for (const file of [options.output, options.svg, options.html, options.saveBaseline]) checkOutput(file);
   const kernel = await loadKernel(options.checked === true);
   const description = describe(workload, options, kernel, command);
   const jobs = compareJobs(description, format === "chrome" || format === "trace");

@@ -13,20 +13,24 @@ import { chromeTraces } from "../../report/compare-trace.js";
 import type { RunResult } from "../../sim/result.js";
 import { Run } from "../../sim/run.js";
 import { sweepPoints } from "../../sim/sweep.js";
+import { inputOf } from "../input.js";
 import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf } from "../options.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
+import { runJobFile } from "./fio.js";
 
 /** A run is measured in so many steps, for the bar. Where it is stopped makes no difference to it ([core-4]). */
 const STEPS = 50;
 
 export function registerRun(cli: Command): void {
-  describeRun(cli.command("run <workload>").description("run a workload and report simulated fault throughput"))
+  describeRun(cli.command("run <workload>").description("run a workload, or a job file of fio's (job.fio), and report what it did"))
     .option("-o, --output <file>", "write the result there")
     .option("--format <format>", FORMATS.join(", "), "table")
     .action(runCommand);
 }
 
-async function runCommand(workload: string, options: RunOptions): Promise<void> {
+async function runCommand(workload: string, options: RunOptions, command: Command): Promise<void> {
+  const input = inputOf(workload);
+  if (input) return runJobFile(input, options, command);
   checkWorkload(workload);
   const format = checkFormat(options.format);
   checkOutput(options.output);

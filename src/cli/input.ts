@@ -1,0 +1,45 @@
+/**
+ * A word on the command line that is a workload's name, or a file that is a workload.
+ *
+ * Interface: inputOf, warnOf.
+ * Invariants: [in-1] a name of the table wins over a file of that name.
+ * Locks: none.
+ * Why not an option for files: `fio job.fio` is what people type.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import pc from "picocolors";
+import { FioError } from "../workloads/fio/ini.js";
+import { parseJobFile } from "../workloads/fio/job.js";
+import { type WorkloadInput, workloadByName } from "../workloads/index.js";
+import { UsageError } from "./errors.js";
+
+/** The job file that the word names; undefined when it is (or is meant to be) a workload's name. */
+export function inputOf(word: string): WorkloadInput | undefined {
+  if (workloadByName(word)) return undefined;
+  if (!word.endsWith(".fio") && !existsSync(word)) return undefined;
+  return { kind: "fio", name: word, text: readText(word) };
+}
+
+export function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Says on stderr what of a job file is not modelled. */
+export function warnOf(input: WorkloadInput): void {
+  for (const { at, message } of parsed(input)) {
+    process.stderr.write(`${pc.yellow("warning:")} ${input.name}:${at.line}:${at.column}: ${message}\n`);
+  }
+}
+
+function parsed(input: WorkloadInput): ReturnType<typeof parseJobFile>["warnings"] {
+  try {
+    return parseJobFile(input.text, input.name).warnings;
+  } catch (error) {
+    if (error instanceof FioError) throw new UsageError(error.message);
+    throw error;
+  }
+}
