@@ -6,7 +6,7 @@
  * Interface: sysGetrusage.
  * Invariants: [ru-1] fields that the machine does not count are 0.
  * Locks: none; counters of a task change only while it runs.
- * Why all CPU time in ru_utime: the emulated CPU does not tell user from kernel time, and ru_stime would claim that it does.
+ * Why not split ru_utime and ru_stime: the emulated CPU does not tell user from kernel time; all CPU time is in ru_utime.
  */
 import { EFAULT, EINVAL } from "../lib/errno";
 import { copyToUser } from "../mm/uaccess";
