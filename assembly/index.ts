@@ -9,10 +9,10 @@
 export { configDefaults, minimumBytes, boot } from "./kernel/boot";
 export {
   blockImageBase, blockImageBytes, blockLogBase, blockLogCapacity, checkMachine, choiceLogMade, choiceLogPtr, choiceScriptPtr,
-  choiceScriptSet, configPtr, costCount, costName, costTablePtr, faultHistogram, faultLockName, guestExited, guestResume, guestTask,
-  hostAnswered, scriptedFsTable, histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField,
-  lockWaitHistogram, lockdepClass, mkwriteName, nowNs, opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess,
-  traceCapacity, traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
+  choiceScriptSet, configPtr, costCount, costName, costTablePtr, diskFaultsPtr, diskModelPtr, faultHistogram, faultLockName, guestExited,
+  guestResume, guestTask, hostAnswered, scriptedFsTable, histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField,
+  lockWaitHistogram, lockdepClass, mkwriteName, nowNs, opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess, traceCapacity,
+  traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
 } from "./kernel/abi";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";
 export { hashPrepare } from "./kernel/hash";

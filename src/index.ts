@@ -22,6 +22,7 @@ export {
   type Snapshot,
 } from "./host/machine.js";
 export { type Histogram, type Latency, latencyOf, mergeHistograms, percentile } from "./host/histogram.js";
+export type { Disk, DiskFaultHits, DiskFaults, DiskModel } from "./host/disk.js";
 export { sha256 } from "./host/sha256.js";
 export { KernelPanic, type PanicContext } from "./host/panic.js";
 export { type PageTableStep, pteFlags, walkPageTable } from "./host/page-table.js";

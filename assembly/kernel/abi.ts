@@ -12,6 +12,7 @@ import { traceCount as count, traceState } from "../lib/trace";
 import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
 import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
 import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
+import { DISK_FAULTS, DISK_MODEL } from "../block/state";
 import { blockLogBase as logBase, blockLogCapacity as logCapacity } from "../block/write-log";
 import { faultLockName as regimeName } from "../mm/fault-lock";
 import { mkwriteName as regimeOfMkwrite } from "../mm/mkwrite";
@@ -196,6 +197,15 @@ export function traceCount(id: u32): f64 {
 
 export function traceEnable(on: u32): void {
   traceState().enabled = on;
+}
+
+/** The disk's latency model and its faults: u32 fields in the order of block/state.ts; the host writes them. */
+export function diskModelPtr(): u32 {
+  return <u32>DISK_MODEL;
+}
+
+export function diskFaultsPtr(): u32 {
+  return <u32>DISK_FAULTS;
 }
 
 export function choiceLogPtr(): u32 {

@@ -7,6 +7,7 @@
  * Why not a size formula here: the kernel carves its memory, so the kernel is asked, on a scratch memory of its own.
  */
 import { ConfigError, type KernelNumbers, type MachineConfig, kernelNumbers } from "./config.js";
+import { writeDiskModel } from "./disk.js";
 import { configLayout, nameTable } from "./layout.js";
 import { writeScriptedTable } from "./scripted-fs.js";
 import { type KernelExports, instantiateKernel } from "./wasm.js";
@@ -34,6 +35,8 @@ export function bootKernel(module: WebAssembly.Module, config: MachineConfig): B
   if (error !== 0) {
     throw new ConfigError(`memory of ${numbers.frames * 4096} bytes is too small for ${numbers.cpus} CPUs (errno ${-error})`);
   }
+  // After boot, which fills in the disk it assumes.
+  writeDiskModel(new DataView(memory.buffer), kernel.diskModelPtr(), config.disk ?? {});
   return { kernel, memory };
 }
 

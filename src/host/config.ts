@@ -2,6 +2,7 @@
  * What a user decides about a machine, and how that becomes the kernel's boot configuration.
  */
 
+import type { DiskModel } from "./disk.js";
 import type { ScriptedFilesystem } from "./scripted-fs.js";
 
 export interface MachineConfig {
@@ -38,6 +39,8 @@ export interface MachineConfig {
   filesystems?: readonly ScriptedFilesystem[];
   /** Disk size in 4 KiB blocks; 0: no disk. Default 0. */
   diskBlocks?: number;
+  /** How long the disk takes, in whatever differs from an NVMe-like one. */
+  disk?: DiskModel;
   /** Time slice, ns. Default 3 ms. */
   sliceNs?: number;
   /** How far a CPU may run ahead of the others on cache lines that are its own, ns. Default 8000; 0 is exact order. */

@@ -15,6 +15,7 @@
 import { type BootedKernel, bootKernel, costTable } from "./boot.js";
 import { canonicalJson } from "./canonical.js";
 import { ConfigError, type MachineConfig } from "./config.js";
+import { Disk } from "./disk.js";
 import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } from "./histogram.js";
 import { Guest, type GuestContext, type GuestFn, type GuestState, type Op, type OpResult, randomFrom } from "./guests.js";
 import { TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
@@ -115,6 +116,8 @@ export class Machine {
   private readonly hostCalls: HostCalls;
   private dead: KernelPanic | undefined;
   private running = false;
+  /** Its model, its faults, its image. */
+  readonly disk: Disk;
   /** What the machine is made from, as text. */
   private readonly configText: string;
   /** What to do to see a panic again: a run's command line, or for other machines how this one was made. */
@@ -133,6 +136,7 @@ export class Machine {
     this.u32 = new Uint32Array(memory.buffer);
     this.u8 = new Uint8Array(memory.buffer);
     this.mailbox = new Mailbox(memory);
+    this.disk = new Disk(memory, kernel);
     this.hostCalls = new HostCalls(config.filesystems ?? [], new DataView(memory.buffer), kernel);
     this.task = taskLayout(kernel, memory);
     this.tracepoints = nameTable(memory, kernel.tracepointName);
@@ -468,11 +472,5 @@ export class Machine {
   async stateSha256(): Promise<string> {
     this.kernel.hashPrepare();
     return sha256OfPieces(this.u8.subarray(0, this.usedBytes));
-  }
-
-  /** The disk's image as reads see it: a view, not a copy. Empty without a disk. */
-  diskImage(): Uint8Array {
-    const at = this.kernel.blockImageBase() >>> 0;
-    return this.u8.subarray(at, at + (this.kernel.blockImageBytes() >>> 0));
   }
 }

@@ -48,6 +48,8 @@ export interface KernelExports {
   faultLockName: (id: number) => number;
   mkwriteName: (id: number) => number;
   choiceLogPtr: () => number;
+  diskModelPtr: () => number;
+  diskFaultsPtr: () => number;
   choiceLogMade: () => number;
   choiceScriptPtr: () => number;
   choiceScriptSet: (length: number) => void;
