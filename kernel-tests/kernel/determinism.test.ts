@@ -275,17 +275,18 @@ describe("random choices", () => {
 });
 
 describe("measured runs", () => {
-  it.each(WORKLOADS.filter((workload) => workload.origin !== "Faultline").map((workload) => workload.name))("%s", async (workload) => {
+  it.each(WORKLOADS)("$name", async ({ name: workload, needsMkwrite, ends }) => {
     const kernel = await loadKernel(true);
     for (const mode of ["threads", "processes"] as const) {
       const description = {
         workload,
         tasks: 2,
         mode,
+        fs: needsMkwrite === true ? "cowfs" : "ramfs",
         warmupNs: 2e5,
         durationNs: 5e5,
-        lenBytes: 32 * PAGE,
-        config: { memoryBytes: 8 * MIB },
+        ...(ends === true ? {} : { lenBytes: 32 * PAGE }),
+        config: { memoryBytes: 12 * MIB },
       };
       const first = await runPoint(kernel, description);
       const second = await runPoint(kernel, description);

@@ -29,13 +29,14 @@ describe("what lockdep learned in a run of the workloads", () => {
 
   it.each(FAULT_LOCK_REGIMES)("[lk-1] %s: every order goes down the tree", async (faultLock) => {
     kernel ??= loadKernel();
-    for (const { name } of WORKLOADS) {
+    for (const { name, needsMkwrite, ends } of WORKLOADS) {
       const config = { memoryBytes: 24 << 20, cpus: 2, faultLock };
       const run = new Run(await kernel, {
         workload: name,
         tasks: 3,
         mode: "threads",
-        lenBytes: 256 << 10,
+        fs: needsMkwrite === true ? "cowfs" : "ramfs",
+        ...(ends === true ? {} : { lenBytes: 256 << 10 }),
         warmupNs: 0,
         durationNs: 3e5,
         config,

@@ -11,6 +11,7 @@ import type { WorkloadInput } from "../workloads/index.js";
 import type { CompareDescription } from "./compare.js";
 import { RUN_FLAGS, RUN_TEXT_DEFAULTS, type RunText, casesOf, commandWords, field, sweepOfText } from "./describe.js";
 import { filesystemByName } from "./filesystems.js";
+import type { SweepDescription } from "./sweep.js";
 import { parseDuration } from "./parse.js";
 import { parseRegimes } from "./regimes.js";
 
@@ -35,7 +36,9 @@ export const COMPARE_TEXT_DEFAULTS = {
 
 /** The comparison that a text stands for; with an input, of that file. Throws ParseError with its field. */
 export function compareOfText(t: CompareText, command = commandOfCompare(t), input?: WorkloadInput): CompareDescription {
-  const sweep = sweepOfText({ ...t, fs: RUN_TEXT_DEFAULTS.fs, faultLock, mkwrite }, input);
+  const filesystems = field("fs", () => [...new Set(t.fs.split(",").map((name) => filesystemByName(name.trim()).name))]);
+  // The sweep of each: one filesystem that the workload cannot use is a mistake in the list.
+  const [sweep] = filesystems.map((fs) => sweepOfText({ ...t, fs, faultLock, mkwrite }, input)) as [SweepDescription];
   const { set = [] } = sweep;
   const config = { ...sweep.config };
   delete config.faultLock;
@@ -44,7 +47,7 @@ export function compareOfText(t: CompareText, command = commandOfCompare(t), inp
   return {
     ...sweep,
     regimes: field("regime", () => parseRegimes(t.regime)),
-    filesystems: field("fs", () => [...new Set(t.fs.split(",").map((name) => filesystemByName(name.trim()).name))]),
+    filesystems,
     cases: field("set", () => casesOf(t.workload, set)),
     set,
     staggerNs: field("stagger", () => parseDuration(t.stagger)),

@@ -9,8 +9,8 @@
  * Why not in the CLI: the page takes the same words, and a shared run must mean the same in both.
  */
 import { FAULT_LOCK_REGIMES, type FaultLockRegime, MKWRITE_REGIMES, type MachineConfig, type MkwriteRegime } from "../host/config.js";
-import { type Mode, WORKLOADS, type WorkloadInput, optionValues, workloadByName, workloadOf } from "../workloads/index.js";
-import { FILESYSTEM_NAMES, filesystemByName } from "./filesystems.js";
+import { type Mode, WORKLOADS, type Workload, type WorkloadInput, optionValues, workloadByName, workloadOf } from "../workloads/index.js";
+import { FILESYSTEM_NAMES, filesystemFor } from "./filesystems.js";
 import { ParseError, parseDuration, parseSize, parseTasks, parseWhole } from "./parse.js";
 import { suggestion } from "./suggest.js";
 import type { SweepDescription } from "./sweep.js";
@@ -58,7 +58,12 @@ export const RUN_TEXT_DEFAULTS = {
 
 /** The workload's name, checked. */
 export function checkWorkload(name: string): string {
-  if (workloadByName(name)) return name;
+  return workloadOfText(name).name;
+}
+
+function workloadOfText(name: string): Workload {
+  const found = workloadByName(name);
+  if (found) return found;
   const names = WORKLOADS.map((w) => w.name);
   throw new ParseError(`unknown workload "${name}".${suggestion(name, names)}\nThe workloads: ${names.join(", ")}`);
 }
@@ -119,7 +124,7 @@ export function casesOf(workload: string, set: readonly string[]): readonly (rea
 
 /** The sweep that a text stands for; with an input, of that file. Throws ParseError with its field. */
 export function sweepOfText(t: RunText, input?: WorkloadInput): SweepDescription {
-  if (!input) field("workload", () => checkWorkload(t.workload));
+  const workload = field("workload", () => workloadOf(t.workload, input) ?? workloadOfText(t.workload));
   const first = field("seed", () => parseWhole(t.seed, "seed", 0, Number.MAX_SAFE_INTEGER));
   const count = field("seeds", () => parseWhole(t.seeds, "seeds", 1, 10_000));
   const sweep: SweepDescription = {
@@ -129,7 +134,7 @@ export function sweepOfText(t: RunText, input?: WorkloadInput): SweepDescription
     seeds: Array.from({ length: count }, (_, i) => first + i),
     warmupNs: field("warmup", () => parseDuration(t.warmup)),
     durationNs: field("duration", () => measurable(t.duration)),
-    fs: field("fs", () => filesystemByName(t.fs).name),
+    fs: field("fs", () => filesystemFor(t.fs, workload).name),
     set: field("set", () => setOf(t, input)),
     config: machineOf(t),
   };

@@ -1,7 +1,7 @@
 /**
  * The filesystems that a run can put its files on.
  *
- * Interface: Filesystem, FILESYSTEM_TABLE, FILESYSTEM_NAMES, filesystemByName.
+ * Interface: Filesystem, FILESYSTEM_TABLE, FILESYSTEM_NAMES, filesystemByName, filesystemFor.
  * Invariants: [simfs-1] a run's files live in the filesystem's directory and nowhere else.
  * Locks: none.
  * Why not paths in workloads: a workload is compared on every filesystem.
@@ -12,6 +12,7 @@ import type { MachineConfig } from "../host/config.js";
 import type { ScriptedFilesystem } from "../host/scripted-fs.js";
 import { ParseError } from "./parse.js";
 import { suggestion } from "./suggest.js";
+import type { Workload } from "../workloads/index.js";
 
 export interface Filesystem {
   name: string;
@@ -24,6 +25,8 @@ export interface Filesystem {
   definition?: ScriptedFilesystem;
   /** Share of memory that files may take by default: those that are written back stay below the background threshold. */
   memoryShare?: number;
+  /** It has no page_mkwrite: a store to a clean page asks nobody. */
+  noMkwrite?: boolean;
   /** Makes and mounts it, in a process of its own. Absent: it is there from boot. */
   setup?(): Call<unknown>;
 }
@@ -51,7 +54,7 @@ function cowfsWithBlocks(blockSize: number): Filesystem {
 const BELOW_BACKGROUND = 0.08;
 
 export const FILESYSTEM_TABLE: readonly Filesystem[] = [
-  { name: "ramfs", summary: "pages in memory, no page_mkwrite, no disk", directory: "/tmp" },
+  { name: "ramfs", summary: "pages in memory, no page_mkwrite, no disk", directory: "/tmp", noMkwrite: true },
   {
     name: "cowfs",
     summary: "copy on write: a small btrfs, with checksums, delalloc, transactions and reservation tickets",
@@ -74,6 +77,14 @@ export const FILESYSTEM_TABLE: readonly Filesystem[] = [
 ];
 
 export const FILESYSTEM_NAMES: readonly string[] = FILESYSTEM_TABLE.map((fs) => fs.name);
+
+/** The filesystem of that name for a workload. Throws ParseError, also when the workload has nothing to measure on it. */
+export function filesystemFor(name: string, workload: Pick<Workload, "name" | "needsMkwrite">): Filesystem {
+  const fs = filesystemByName(name);
+  if (workload.needsMkwrite !== true || fs.noMkwrite !== true) return fs;
+  const others = FILESYSTEM_TABLE.filter((f) => f.noMkwrite !== true).map((f) => f.name);
+  throw new ParseError(`${workload.name} measures page_mkwrite, and ${name} has none: use --fs ${others.join(" or ")}`);
+}
 
 /** The filesystem of that name. Throws ParseError. */
 export function filesystemByName(name: string): Filesystem {

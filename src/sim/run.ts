@@ -18,7 +18,7 @@ import {
   workloadOf,
 } from "../workloads/index.js";
 import { RUN_TEXT_DEFAULTS, type RunText, commandOfText } from "./describe.js";
-import { type Filesystem, filesystemByName } from "./filesystems.js";
+import { type Filesystem, filesystemFor } from "./filesystems.js";
 import { type RunResult, SCHEMA, lockResult } from "./result.js";
 import { type Phase, cpusOf, partiesOf, prepareMachine, startTasks } from "./start.js";
 
@@ -119,7 +119,7 @@ export class Run {
     const workload = workloadOf(description.workload, description.input);
     if (!workload) throw new RunError(`unknown workload "${description.workload}"`);
     this.workload = workload;
-    this.fs = filesystemByName(description.fs ?? "ramfs");
+    this.fs = filesystemFor(description.fs ?? "ramfs", workload);
     const memoryBytes = description.config.memoryBytes ?? 256 * MIB;
     const lenBytes = description.lenBytes ?? defaultLength(workload, description.tasks, memoryBytes, this.fs.memoryShare);
     if (lenBytes < 4096 || lenBytes % 4096 !== 0) throw new ConfigError(`length ${lenBytes} is not a number of 4096-byte pages`);
@@ -154,7 +154,7 @@ export class Run {
     const { workload, context, fs } = this;
     const recorders = Math.max(DEFAULT_RECORDERS, this.recorders.length);
     const fileBytes = context.tasks * context.lenBytes * Math.max(1, workload.footprint);
-    return { cpus: cpusOf(workload, context), recorders, ...fs.machine?.(fileBytes) };
+    return { cpus: cpusOf(workload, context), recorders, ...fs.machine?.(fileBytes), ...workload.machine?.(context) };
   }
 
   /** Boot to the end of the warm-up. */

@@ -3,6 +3,7 @@
  */
 import { fioWorkload } from "./fio/workload.js";
 import { fork1 } from "./fork.js";
+import { inversion } from "./inversion.js";
 import { mixed } from "./mixed.js";
 import { mmapChurn } from "./mmap-churn.js";
 import { msyncStorm } from "./msync-storm.js";
@@ -25,6 +26,7 @@ export const WORKLOADS: readonly Workload[] = [
   truncateRace,
   mmapChurn,
   spawn,
+  inversion,
 ];
 
 /** A file that is a workload. */

@@ -10,6 +10,7 @@
  */
 import type { Call } from "../guest/sys.js";
 import type { GuestFn } from "../host/guests.js";
+import type { MachineConfig } from "../host/config.js";
 import type { Machine } from "../host/machine.js";
 import type { Options, WorkloadOption } from "./options.js";
 
@@ -76,6 +77,10 @@ export interface Workload {
   footprint: number;
   /** Bytes each task maps unless the user says so; absent: as much as fits, 128 MiB at most. */
   lenBytes?: number;
+  /** What the workload needs of a machine beside CPUs and a filesystem: a slow disk. */
+  machine?(context: RunContext): Partial<MachineConfig>;
+  /** It measures page_mkwrite: a filesystem without one gives it nothing to do. */
+  needsMkwrite?: boolean;
   /** What --set can change. */
   options?: readonly WorkloadOption[];
   /** Variants that a comparison runs side by side, "key=value" each, unless --set picks one. */
