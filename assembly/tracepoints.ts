@@ -69,7 +69,15 @@ export const TP_COWFS_FLUSH_SPACE: u32 = 59;
 export const TP_COWFS_TICKET: u32 = 60;
 export const TP_COWFS_ORDERED_ADD: u32 = 61;
 export const TP_COWFS_ORDERED_WAIT: u32 = 62;
-export const TP_COUNT: u32 = 63;
+export const TP_JBD2_START_COMMIT: u32 = 63;
+export const TP_JBD2_END_COMMIT: u32 = 64;
+export const TP_JBD2_CHECKPOINT: u32 = 65;
+export const TP_JBD2_HANDLE_WAIT: u32 = 66;
+export const TP_DAX_INSERT_PFN_MKWRITE: u32 = 67;
+export const TP_DAX_WRITEBACK_RANGE: u32 = 68;
+export const TP_JBDFS_PREPARED: u32 = 69;
+export const TP_FORCE_SHUTDOWN: u32 = 70;
+export const TP_COUNT: u32 = 71;
 
 export function tracepointName(id: u32): string {
   if (id < 24) return nameLow(id);
@@ -113,6 +121,14 @@ export function tracepointName(id: u32): string {
     case TP_COWFS_TICKET: return "btrfs:btrfs_reserve_ticket";
     case TP_COWFS_ORDERED_ADD: return "btrfs:btrfs_ordered_extent_add";
     case TP_COWFS_ORDERED_WAIT: return "btrfs:btrfs_ordered_extent_start";
+    case TP_JBD2_START_COMMIT: return "jbd2:jbd2_start_commit";
+    case TP_JBD2_END_COMMIT: return "jbd2:jbd2_end_commit";
+    case TP_JBD2_CHECKPOINT: return "jbd2:jbd2_checkpoint";
+    case TP_JBD2_HANDLE_WAIT: return "faultline:jbd2_handle_wait";
+    case TP_DAX_INSERT_PFN_MKWRITE: return "fs_dax:dax_insert_pfn_mkwrite";
+    case TP_DAX_WRITEBACK_RANGE: return "fs_dax:dax_writeback_range";
+    case TP_JBDFS_PREPARED: return "faultline:jbdfs_already_prepared";
+    case TP_FORCE_SHUTDOWN: return "xfs:xfs_force_shutdown";
     default: return "";
   }
 }

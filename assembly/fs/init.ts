@@ -21,6 +21,9 @@ import { VfsFile, filePutFinal } from "./file";
 import { INODE_BYTES, Inode, S_IFDIR, ihold, inodeAlloc, inodeHashInit, iput, isNullInode } from "./inode";
 import { MountParams, filesystemsInit, isNullType, rootDentryOf } from "./mount";
 import { NAMEI_BYTES } from "./namei";
+import { blockBoot } from "./block/tables";
+import { iomapfsInit } from "./iomapfs/iomapfs";
+import { jbdfsInit } from "./jbdfs/jbdfs";
 import { ramfsInit, ramfsMount, ramfsShmemFile } from "./ramfs/ramfs";
 import { scriptedInit } from "./scripted/scripted";
 import { SCRATCH_OBJECT_BYTES } from "./scratch";
@@ -59,6 +62,7 @@ export function fsInit(): i32 {
   mmState().fsyncFn = fsyncRange;
   mmState().shmemFileFn = ramfsShmemFile;
   const error = cowfsInit();
+  if (!blockBoot() || !iomapfsInit() || !jbdfsInit()) return -ENOMEM;
   return error != 0 ? error : makeRoot(changetype<SuperBlock>(mounted));
 }
 

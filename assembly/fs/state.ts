@@ -47,6 +47,8 @@ export class FsState {
   shmemSuper: usize;
   /** cowfs's caches and space map (cowfs/state.ts). */
   cowfs: usize;
+  /** What mounts of iomapfs and jbdfs share (block/state.ts). */
+  blockfs: usize;
   /** Next bucket that dcachePrune looks at. */
   pruneNext: u32;
   /** The namespace mutex (fs/namei.ts). */

@@ -12,7 +12,9 @@
  *                     sb_internal        (freeze protection of transactions)
  *                       fs_transaction   (journal handle, transaction)
  *                         invalidate_lock
+ *                           jbd2_handle        (iomapfs, jbdfs: outside page locks)
  *                           page_lock
+ *                             i_data_sem       (iomapfs, jbdfs: a file's extents)
  *                             cowfs_transaction      (a page being read waits for an ordered extent, which needs one)
  *                               cowfs_fs_tree, cowfs_extent_tree, cowfs_csum_tree, cowfs_root_tree
  *                             i_mmap_rwsem
@@ -59,7 +61,9 @@ export const LC_COWFS_EXTENT_TREE: u32 = 29;
 export const LC_COWFS_CSUM_TREE: u32 = 30;
 export const LC_COWFS_ROOT_TREE: u32 = 31;
 export const LC_INVALIDATE_LOCK_NESTED: u32 = 32;
-export const LC_COUNT: u32 = 33;
+export const LC_JBD2_HANDLE: u32 = 33;
+export const LC_I_DATA_SEM: u32 = 34;
+export const LC_COUNT: u32 = 35;
 /** Room for the classes of filesystems to come: lockdep's rows are 64 bits. */
 export const LC_MAX: u32 = 64;
 
@@ -97,6 +101,8 @@ export function lockClassName(id: u32): string {
     case LC_COWFS_CSUM_TREE: return "cowfs_csum_tree";
     case LC_COWFS_ROOT_TREE: return "cowfs_root_tree";
     case LC_INVALIDATE_LOCK_NESTED: return "invalidate_lock/1";
+    case LC_JBD2_HANDLE: return "jbd2_handle";
+    case LC_I_DATA_SEM: return "i_data_sem";
     default: return "";
   }
 }
@@ -119,12 +125,14 @@ export function lockClassRank(id: u32): u32 {
     case LC_FS_TRANSACTION: return 15;
     case LC_INVALIDATE_LOCK: return 16;
     case LC_INVALIDATE_LOCK_NESTED: return 17;
-    case LC_PAGE_LOCK: return 18;
+    case LC_JBD2_HANDLE: return 18;
+    case LC_PAGE_LOCK: return 19;
     case LC_COWFS_TRANS: return 20;
     case LC_COWFS_FS_TREE: return 21;
     case LC_COWFS_EXTENT_TREE: return 22;
     case LC_COWFS_CSUM_TREE: return 23;
     case LC_COWFS_ROOT_TREE: return 24;
+    case LC_I_DATA_SEM: return 28;
     case LC_I_MMAP_RWSEM: return 30;
     case LC_FILES_LOCK: return 31;
     case LC_PAGE_TABLE_LOCK: return 32;
