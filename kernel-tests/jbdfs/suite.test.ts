@@ -1,0 +1,28 @@
+/*
+ * jbdfs passes the tests of every filesystem, with blocks as large as a page and smaller, with delalloc and without.
+ *
+ * Checks: [na-1] [di-1] [di-2] [xt-1] [ps-1] [ps-2] [mk-1] [mk-6] [mk-8] through suite.ts.
+ */
+import { type FilesystemSpec, filesystemSuite } from "../fs-suite/suite.js";
+
+const features: FilesystemSpec["features"] = {
+  mkfs: true,
+  persistent: true,
+  freeze: true,
+  mkwrite: true,
+  enospc: true,
+  reflink: false,
+  symlinks: true,
+  exchange: true,
+  allocate: true,
+  punchHole: true,
+  zeroRange: false,
+  collapseRange: false,
+  insertRange: false,
+};
+
+const disk = { diskBlocks: 512 };
+
+filesystemSuite({ name: "jbdfs", mkfsOptions: "blocksize=4096", config: disk, features });
+filesystemSuite({ name: "jbdfs", mkfsOptions: "blocksize=1024", config: disk, features });
+filesystemSuite({ name: "jbdfs", mkfsOptions: "blocksize=1024", mountOptions: "nodelalloc", config: disk, features });
