@@ -86,15 +86,22 @@ export function deleteFromPageCache(page: Page): void {
 
 /** Makes a locked page at pgoff; another's when one came first. Null on ENOMEM. May sleep. */
 function newCachePage(mapping: AddressSpace, pgoff: u32, gfp: u32): Page {
-  const page = allocPage(gfp);
-  if (isNullPage(page)) return page;
-  lockPage(page);
-  const result = addToPageCache(page, mapping, pgoff);
-  if (result == 0) return page;
-  unlockPage(page);
-  putPage(page);
-  if (result == -ENOMEM) return changetype<Page>(0);
-  return lockCached(mapping, pgoff);
+  let again = true;
+  while (true) {
+    const page = allocPage(gfp);
+    if (isNullPage(page)) return page;
+    lockPage(page);
+    const result = addToPageCache(page, mapping, pgoff);
+    if (result == 0) return page;
+    unlockPage(page);
+    // The cache's node needs a frame too, and object caches do not reclaim: one is made free for it, once.
+    const spare = again && result == -ENOMEM ? allocPage(gfp) : changetype<Page>(0);
+    again = false;
+    putPage(page);
+    if (result != -ENOMEM) return lockCached(mapping, pgoff);
+    if (isNullPage(spare)) return spare;
+    putPage(spare);
+  }
 }
 
 /** The cached page, locked and referenced, or null when there is none (any more). */
