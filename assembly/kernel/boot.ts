@@ -83,7 +83,7 @@ export function minimumBytes(): f64 {
   const perTask: f64 = <f64>c.saveAreaBytes + STRIDE_SKEW + TASK_STRIDE;
   const perFrame: f64 = <f64>PAGE_SIZE + 64;
   const disk: f64 = <f64>c.diskBlocks * 4096 * 1.5 + (c.diskBlocks != 0 ? 1_200_000.0 : 0.0);
-  const fixed: f64 = <f64>BOOT_BASE + 96 * 1024 + (c.frames >= 4096 ? 256 * 1024 : 32 * 1024);
+  const fixed: f64 = <f64>BOOT_BASE + 112 * 1024 + (c.frames >= 4096 ? 256 * 1024 : 32 * 1024);
   return (
     fixed + perCpu * <f64>c.cpus + perTask * <f64>c.maxTasks + perFrame * <f64>c.frames + <f64>c.arenaBytes +
     <f64>c.traceEvents * 32 + <f64>c.choiceLog * 8 + disk + <f64>LOCK_WAIT_BYTES + <f64>c.recorders * HISTOGRAM_BYTES
