@@ -3,7 +3,8 @@
  *
  *     absent --bufferGet--> known --bufferRead: IO--> uptodate --journalGetWrite--> in a transaction --commit, checkpoint--> clean
  *
- * Interface: Buffer, bufferGet, bufferRead, bufferNew, bufferPut, bufferCacheInit, bufferCacheDrop, pauseForMemory, BUF_*.
+ * Interface: Buffer, bufferGet, bufferRead, bufferNew, bufferPut, bufferCacheInit, bufferCacheDrop, pauseForMemory,
+ *            cacheAllocWait, frameAlloc, BUF_*.
  * Invariants:
  *   [buf-1] one Buffer a block; referenced, in a transaction, to be checkpointed or under IO it stays.
  *   [buf-2] a buffer in the running or the committing transaction is not written in place.
@@ -18,13 +19,13 @@ import { PAGE_SIZE } from "../../memlayout";
 import { BIO_READ, REQ_META, REQ_SYNC, Bio, bioAddPage, bioAlloc, bioFree, isNullBio } from "../../block/bio";
 import { submitBioWait } from "../../block/request-queue";
 import { SECTOR_SHIFT } from "../../block/state";
-import { GFP_KERNEL, allocPage, putPage } from "../../mm/page-alloc";
+import { GFP_ATOMIC, GFP_KERNEL, allocPage, putPage } from "../../mm/page-alloc";
 import { Page, isNullPage, pageAddress } from "../../mm/page";
 import { mmState } from "../../mm/state";
 import { C_PAGE_CACHE_LOOKUP, chargeCost } from "../../sched/cost";
 import { scheduleTimeout } from "../../sched/core";
 import { clearBitAndWake, waitBitClear } from "../../sched/lock-bit";
-import { TASK_UNINTERRUPTIBLE, currentTask } from "../../sched/state";
+import { TASK_UNINTERRUPTIBLE, TF_MEMALLOC, currentTask } from "../../sched/state";
 import { BlockFs, CACHE_META_PAGE, Transaction, blockCache, blockCacheInit } from "./state";
 
 /** Bits of Buffer.flags; bit 31 says that somebody waits (sched/lock-bit). */
@@ -34,6 +35,9 @@ export const BUF_WRITING: u32 = 2;
 
 const PAUSE_NS: u64 = 10_000_000;
 const PAUSES: u32 = 100;
+const CACHE_TRIES: u32 = 4;
+/** Frames that a thread makes free at a time. */
+const RECLAIM_FRAMES: u32 = 32;
 /** Frames looked at for one to give up. */
 const SHRINK_SCAN: u32 = 64;
 
@@ -131,6 +135,36 @@ export function pauseForMemory(tries: u32): bool {
   return true;
 }
 
+/**
+ * A frame, GFP_ZERO or 0; null when memory is short. The threads of this folder, for which others wait, reclaim but never have a task
+ * killed: an allocation with TF_MEMALLOC would do just that.
+ */
+export function frameAlloc(gfp: u32): Page {
+  if ((currentTask().flags & TF_MEMALLOC) == 0) return allocPage(GFP_KERNEL | gfp);
+  const page = allocPage(GFP_ATOMIC | gfp);
+  if (!isNullPage(page)) return page;
+  currentTask().flags &= ~TF_MEMALLOC;
+  const reclaim = mmState().reclaimFn;
+  reclaim(RECLAIM_FRAMES);
+  currentTask().flags |= TF_MEMALLOC;
+  return allocPage(GFP_ATOMIC | gfp);
+}
+
+/**
+ * An object of this folder's caches, after reclaim when there is none; 0 when that was in vain. Preconditions: the caller may sleep.
+ * Why not only kmemCacheAlloc: it takes no frame that reclaim would have to make free first.
+ */
+export function cacheAllocWait(index: u32): usize {
+  let tries: u32 = 0;
+  while (true) {
+    const object = kmemCacheAlloc(blockCache(index));
+    if (object != 0) return object;
+    const frame = frameAlloc(0);
+    if (!isNullPage(frame)) putPage(frame);
+    if (isNullPage(frame) || tries++ >= CACHE_TRIES) return 0;
+  }
+}
+
 function isIdle(fs: BlockFs, meta: MetaPage): bool {
   for (let i: u32 = 0; i < fs.blocksPerPage; i++) {
     const b = bufferAt(meta, i);
@@ -162,7 +196,7 @@ function shrink(fs: BlockFs): void {
 
 /** A new frame for the page of blocks, or the one that somebody else was first with; null without memory. */
 function addMeta(fs: BlockFs, index: u32): MetaPage {
-  const frame = allocPage(GFP_KERNEL);
+  const frame = frameAlloc(0);
   const nothing = changetype<MetaPage>(0);
   if (isNullPage(frame)) return nothing;
   const found = xaLoad(fs.metaPages, index);

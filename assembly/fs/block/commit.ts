@@ -21,7 +21,7 @@ import { traceEmit } from "../../lib/trace";
 import { PAGE_SIZE } from "../../memlayout";
 import { BIO_WRITE, Bio, REQ_FUA, REQ_META, REQ_PREFLUSH, REQ_SYNC, bioFree, isNullBio } from "../../block/bio";
 import { submitBio, submitBioWait } from "../../block/request-queue";
-import { GFP_KERNEL, GFP_ZERO, allocPage, putPage } from "../../mm/page-alloc";
+import { GFP_ZERO, putPage } from "../../mm/page-alloc";
 import { Page, isNullPage, pageAddress } from "../../mm/page";
 import { clearBitAndWake } from "../../sched/lock-bit";
 import { TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, TF_KTHREAD, TF_MEMALLOC, Task, isNullTask, nowNs, sched } from "../../sched/state";
@@ -29,7 +29,7 @@ import { taskCreate, taskStart } from "../../sched/task";
 import { sleepOn, sleepOnTimeout, wakeAll } from "../../sched/wait-queue";
 import { TP_JBD2_CHECKPOINT, TP_JBD2_END_COMMIT, TP_JBD2_START_COMMIT } from "../../tracepoints";
 import {
-  BUF_WRITING, Buffer, bioAddMemory, blockBio, bufferOfCheckpoint, bufferOfLink, isNullTxn, pauseForMemory,
+  BUF_WRITING, Buffer, bioAddMemory, blockBio, bufferOfCheckpoint, bufferOfLink, frameAlloc, isNullTxn, pauseForMemory,
 } from "./buffer";
 import { RECORD_BLOCKS, journalAbort, journalFree } from "./journal";
 import {
@@ -132,7 +132,7 @@ function stagingAlloc(fs: BlockFs, blocks: u32): bool {
   const want = (blocks * fs.blockSize + PAGE_SIZE - 1) / PAGE_SIZE;
   let tries: u32 = 0;
   while (j.nrFrames < want) {
-    const page = allocPage(GFP_KERNEL | GFP_ZERO);
+    const page = frameAlloc(GFP_ZERO);
     if (!isNullPage(page)) j.setFrame(j.nrFrames++, changetype<usize>(page));
     else if (!pauseForMemory(tries++)) return false;
   }

@@ -20,13 +20,15 @@ import { EIO, ENOMEM, errPtr } from "../../lib/errno";
 import { listAddTail, listInit } from "../../lib/list";
 import { kmemCacheAlloc, kmemCacheFree } from "../../lib/slab";
 import { traceEmit } from "../../lib/trace";
+import { PAGE_SIZE } from "../../memlayout";
+import { mmState } from "../../mm/state";
 import { LC_JBD2_HANDLE } from "../../sched/lock-class";
 import { LOCK_READ, lockAcquired, lockClassHeld, lockOrder, lockReleased } from "../../sched/lockdep";
 import { waitBitClear } from "../../sched/lock-bit";
 import { TASK_UNINTERRUPTIBLE, isNullTask, nowNs, sched } from "../../sched/state";
 import { sleepOn, waitQueueInit, wakeAll } from "../../sched/wait-queue";
 import { TP_FORCE_SHUTDOWN, TP_JBD2_HANDLE_WAIT } from "../../tracepoints";
-import { BUF_WRITING, Buffer, isNullTxn } from "./buffer";
+import { BUF_WRITING, Buffer, cacheAllocWait, isNullTxn } from "./buffer";
 import {
   BlockFs, CACHE_HANDLE, CACHE_JOURNAL, CACHE_TRANSACTION, Handle, Journal, MAX_CREDITS, T_LOCKED, T_RUNNING, Transaction, WAIT_JOURNAL,
   blockCache, blockFsState,
@@ -35,6 +37,8 @@ import { JOURNAL_HEADER } from "./layout";
 
 /** Descriptor and commit block. */
 export const RECORD_BLOCKS: u32 = 2;
+/** With fewer credits mkfs makes no journal. */
+export const LEAST_CREDITS: u32 = 16;
 /** ext4's and jbd2's commit interval: 5 s. */
 export const COMMIT_INTERVAL_NS: u64 = 5_000_000_000;
 
@@ -48,6 +52,9 @@ export function journalAlloc(start: u32, blocks: u32, blockSize: u32): Journal {
   const tags = (blockSize - JOURNAL_HEADER) / 4;
   let credits = j.ringBlocks / 2 - RECORD_BLOCKS;
   if (credits > MAX_CREDITS) credits = MAX_CREDITS;
+  // A commit copies its blocks: they should take a sixteenth of memory at most.
+  const share = (mmState().nFrames / 16) * (PAGE_SIZE / blockSize);
+  if (credits > share) credits = share < LEAST_CREDITS ? min(credits, LEAST_CREDITS) : share;
   j.maxCredits = credits > tags ? tags : credits;
   j.commitIntervalNs = COMMIT_INTERVAL_NS;
   listInit(j.checkpointList);
@@ -85,10 +92,15 @@ export function journalRequestCommit(j: Journal, tid: u32): void {
   kickJournal();
 }
 
-function newTransaction(fs: BlockFs): Transaction {
+/** A running transaction, unless somebody else was first while memory was waited for. False without memory. */
+function newTransaction(fs: BlockFs): bool {
   const j = fs.journal;
-  const txn = changetype<Transaction>(kmemCacheAlloc(blockCache(CACHE_TRANSACTION)));
-  if (isNullTxn(txn)) return txn;
+  const txn = changetype<Transaction>(cacheAllocWait(CACHE_TRANSACTION));
+  if (isNullTxn(txn)) return false;
+  if (!isNullTxn(j.running)) {
+    kmemCacheFree(blockCache(CACHE_TRANSACTION), changetype<usize>(txn));
+    return true;
+  }
   txn.tid = j.nextTid++;
   txn.state = T_RUNNING;
   txn.startNs = nowNs();
@@ -99,7 +111,7 @@ function newTransaction(fs: BlockFs): Transaction {
   j.running = txn;
   // Its commit interval begins: the thread may sleep for ever.
   kickJournal();
-  return txn;
+  return true;
 }
 
 /** True when a handle of so many credits may join the running transaction, or start one. Asks for what it lacks. */
@@ -125,7 +137,7 @@ export function journalStart(fs: BlockFs, credits: u32): usize {
   const j = fs.journal;
   assert(credits != 0 && credits <= j.maxCredits, "[jnl-3] a handle fits a transaction");
   lockOrder(LC_JBD2_HANDLE);
-  const handle = changetype<Handle>(kmemCacheAlloc(blockCache(CACHE_HANDLE)));
+  const handle = changetype<Handle>(cacheAllocWait(CACHE_HANDLE));
   if (changetype<usize>(handle) == 0) return errPtr(-ENOMEM);
   const error = joinRunning(fs, credits);
   if (error != 0) {
@@ -148,8 +160,9 @@ function joinRunning(fs: BlockFs, credits: u32): i32 {
   let waited = false;
   while (fs.aborted == 0) {
     if (hasRoom(j, credits)) {
-      if (isNullTxn(j.running) && isNullTxn(newTransaction(fs))) return -ENOMEM;
-      return 0;
+      if (!isNullTxn(j.running)) return 0;
+      if (!newTransaction(fs)) return -ENOMEM;
+      continue;
     }
     if (!waited) {
       j.handleWaits++;

@@ -23,7 +23,7 @@ import { mmState } from "../../mm/state";
 import { S_IFDIR, currentTimeNs } from "../inode";
 import { MountParams, optionNumber, optionsKnown } from "../mount";
 import { blockBio } from "./buffer";
-import { journalAlloc, journalFree } from "./journal";
+import { LEAST_CREDITS, journalAlloc, journalFree } from "./journal";
 import { journalSuperFill } from "./commit";
 import {
   BLOCKFS_MAX_BLOCK, BLOCKFS_MIN_BLOCK, DINODE_BYTES, DI_ATIME, DI_CTIME, DI_GENERATION, DI_MODE, DI_MTIME, DI_NLINK, ORPHAN_BYTES,
@@ -179,7 +179,7 @@ export function blockMkfs(params: MountParams, magic: u64, refcounts: bool): i32
     fs.nrBlocks = load<u32>(at, SB_NR_BLOCKS);
     fs.startSector = <u64>params.startBlock * SECTORS_PER_BLOCK;
     const journal = journalAlloc(0, load<u32>(at + SB_JOURNAL, 4), fs.blockSize);
-    error = changetype<usize>(journal) == 0 ? -ENOMEM : journal.maxCredits < 16 ? -EINVAL : 0;
+    error = changetype<usize>(journal) == 0 ? -ENOMEM : journal.maxCredits < LEAST_CREDITS ? -EINVAL : 0;
     if (changetype<usize>(journal) != 0) journalFree(journal);
   }
   if (error == 0) error = writeAll(fs, pageAddress(sb), pageAddress(page));
