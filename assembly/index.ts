@@ -8,7 +8,8 @@
  */
 export { configDefaults, minimumBytes, boot } from "./kernel/boot";
 export {
-  blockImageBase, blockImageBytes, blockLogBase, blockLogCapacity, checkMachine, choiceLogMade, choiceLogPtr, choiceScriptPtr,
+  blockBioField, blockImageBase, blockImageBytes, blockInFlightNext, blockLogBase, blockLogCapacity, blockLogData, blockLogReset,
+  blockLogSeq, checkMachine, choiceLogMade, choiceLogPtr, choiceScriptPtr,
   choiceScriptSet, configPtr, costCount, costName, costTablePtr, diskFaultsPtr, diskModelPtr, faultHistogram, faultLockName, guestExited,
   guestResume, guestTask, hostAnswered, scriptedFsTable, histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField,
   lockWaitHistogram, lockdepClass, mkwriteName, nowNs, opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess, traceCapacity,

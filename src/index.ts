@@ -38,6 +38,7 @@ export {
   VM_FAULT_SIGBUS,
 } from "./host/scripted-fs.js";
 export { pagestore } from "./fs/pagestore.js";
+export type { Disk, UnflushedWrite } from "./host/disk.js";
 export type { TraceEvent } from "./host/trace.js";
 export { compileKernel, type KernelSource } from "./host/wasm.js";
 export * from "./guest/index.js";

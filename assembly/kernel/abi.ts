@@ -12,8 +12,10 @@ import { traceCount as count, traceState } from "../lib/trace";
 import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
 import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
 import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
-import { DISK_FAULTS, DISK_MODEL } from "../block/state";
-import { blockLogBase as logBase, blockLogCapacity as logCapacity } from "../block/write-log";
+import { Bio, bioVec } from "../block/bio";
+import { inFlightNext } from "../block/request-queue";
+import { DISK_FAULTS, DISK_MODEL, blockState } from "../block/state";
+import { blockLogBase as logBase, blockLogCapacity as logCapacity, blockLogData as logData, writeLogReset } from "../block/write-log";
 import { faultLockName as regimeName } from "../mm/fault-lock";
 import { mkwriteName as regimeOfMkwrite } from "../mm/mkwrite";
 import { MmStruct } from "../mm/mm-struct";
@@ -240,6 +242,38 @@ export function blockLogBase(): u32 {
 
 export function blockLogCapacity(): u32 {
   return logCapacity();
+}
+
+export function blockLogData(): u32 {
+  return <u32>logData();
+}
+
+/** Sequence numbers of the log: 0 the oldest entry that no flush covers, 1 the next one to be made. */
+export function blockLogSeq(which: u32): f64 {
+  return which == 0 ? <f64>blockState().oldestSeq : <f64>blockState().nextSeq;
+}
+
+/** The host has put an image on the disk, which stands still: it is durable. */
+export function blockLogReset(): void {
+  writeLogReset();
+}
+
+/** Walks the bios at the disk: 0 gives the first, 0 comes at the end. */
+export function blockInFlightNext(bio: u32): u32 {
+  return <u32>changetype<usize>(inFlightNext(changetype<Bio>(<usize>bio)));
+}
+
+/** A field of a bio: 0 op, 1 sector, 2 number, 3 pieces, 4 phase of its request, 5 address of the pieces (BioVec). */
+export function blockBioField(at: u32, field: u32): u32 {
+  const bio = changetype<Bio>(<usize>at);
+  switch (field) {
+    case 0: return bio.op;
+    case 1: return <u32>bio.sector;
+    case 2: return bio.id;
+    case 3: return bio.vecs;
+    case 4: return bio.requestHead.phase;
+    default: return <u32>changetype<usize>(bioVec(bio, 0));
+  }
 }
 
 /** The nth page allocation from now fails; 0 turns it off. */

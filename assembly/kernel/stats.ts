@@ -6,6 +6,7 @@
  * Locks: none.
  * Why not expose structs: names outlive layouts.
  */
+import { cowfsStat } from "../fs/cowfs/stats";
 import { bitmapTest } from "../lib/bitmap";
 import { traceClear } from "../lib/trace";
 import { histInit } from "../lib/histogram";
@@ -88,6 +89,14 @@ function regimeStatName(i: u32): string {
     case 55: return "dirty_throttle_ns";
     case 56: return "page_alloc_failures";
     case 57: return "cpu_idle_ns";
+    case 58: return "cowfs_data_reserved";
+    case 59: return "cowfs_meta_reserved";
+    case 60: return "cowfs_tickets";
+    case 61: return "cowfs_flushes";
+    case 62: return "cowfs_commits";
+    case 63: return "cowfs_csum_errors";
+    case 64: return "cowfs_ordered_extents";
+    case 65: return "cowfs_free_clusters";
     default: return "";
   }
 }
@@ -119,7 +128,7 @@ function regimeStatValue(i: u32): f64 {
     case 55: return <f64>m.dirtyThrottleNs;
     case 56: return <f64>m.pgallocFailures;
     case 57: return <f64>sumIdle();
-    default: return 0;
+    default: return <f64>cowfsStat(i - 58);
   }
 }
 

@@ -4,7 +4,7 @@
  * Checks: [log-2] [log-3] [inj-1].
  */
 import { describe, expect, it } from "vitest";
-import { crashImage, crashImageWithPending, durableImage, readLog } from "./disk-view";
+import { crashImage, crashImageWithPending, durableImage, readLog } from "../../src/host/power-loss";
 import { DiskMachine, EIO, FLUSH, FUA, PAGE, PREFLUSH, READ, SECTOR, WRITE } from "./machine";
 
 function write(m: DiskMachine, sector: number, fill: number, flags = 0, lenBytes = PAGE, frame = fill & 63): void {

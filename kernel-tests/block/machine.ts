@@ -5,7 +5,7 @@
  * Invariants: [bm-1] a test fills the model in before boot.
  */
 import { loadHarness } from "../host-harness";
-import type { DiskRegions, PendingWrite } from "./disk-view";
+import type { DiskRegions, PendingWrite } from "../../src/host/power-loss";
 
 export const READ = 0;
 export const WRITE = 1;

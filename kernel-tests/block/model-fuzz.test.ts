@@ -4,7 +4,7 @@
  * Checks: [log-1] [log-2] [disk-1].
  */
 import { describe, expect, it } from "vitest";
-import { crashImage, durableImage } from "./disk-view";
+import { crashImage, durableImage } from "../../src/host/power-loss";
 import { DiskMachine, EIO, FLUSH, FUA, PAGE, PREFLUSH, READ, SECTOR, WRITE } from "./machine";
 
 /** mulberry32: the test's own randomness. */

@@ -62,6 +62,8 @@ export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 export const FICLONE = 0x40049409;
 export const FICLONERANGE = 0x4020940d;
+/** BTRFS_IOC_SNAP_CREATE. */
+export const SNAP_CREATE = 0x50009401;
 export const FIFREEZE = 0xc0045877;
 export const FITHAW = 0xc0045878;
 export const WNOHANG = 1;

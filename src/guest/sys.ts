@@ -18,6 +18,7 @@ import {
   FICLONERANGE,
   OP,
   SIGCHLD,
+  SNAP_CREATE,
   SYS,
   errnoName,
 } from "./constants.js";
@@ -339,6 +340,13 @@ export const sys = {
     const view = new DataView(data.buffer);
     [source, sourceAt, len, targetAt].forEach((value, i) => view.setBigUint64(8 * i, BigInt(value), true));
     return (yield* withBuffer(SYS.ioctl, [target, FICLONERANGE, 0], 2, data)).ret;
+  },
+  /** ioctl BTRFS_IOC_SNAP_CREATE: a read-only snapshot of the whole filesystem, as an entry of the directory. */
+  *snapshot(directory: number, name: string): Call {
+    const text = cString(name);
+    const data = new Uint8Array(Math.max(8 + 256, 8 + text.length));
+    data.set(text, 8);
+    return (yield* withBuffer(SYS.ioctl, [directory, SNAP_CREATE, 0], 2, data)).ret;
   },
   /** Copies from one file to the other at given offsets. */
   *copyFileRange(source: number, sourceAt: number, target: number, targetAt: number, len: number): Call {

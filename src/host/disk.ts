@@ -1,13 +1,17 @@
 /**
- * The disk as a host sees it: its latency model, the faults to inject, and their places in the kernel's memory.
+ * The disk as a host sees it: its latency model, the faults to inject, its image, and what a power failure would leave of it.
  *
- * Interface: Disk, DiskModel, DiskFaults, DiskFaultHits, writeDiskModel.
+ * Interface: Disk, DiskModel, DiskFaults, DiskFaultHits, UnflushedWrite, writeDiskModel.
  * Invariants: [hdisk-1] fields stand in the order of the kernel's structs (assembly/block/state.ts), one u32 each.
  * Locks: none; the host writes while the machine stands.
  * Why not a configuration field each: a model is changed while a machine lives, to make the disk slow or to break it.
  */
 import { ConfigError } from "./config.js";
+import { type LogEntry, type PendingWrite, crashImageWithPending, diskRegions, pendingWrites, readLog } from "./power-loss.js";
 import type { KernelExports } from "./wasm.js";
+
+/** A piece of a write, one page at most, that no flush and no FUA covers. */
+export type UnflushedWrite = LogEntry | PendingWrite;
 
 /** How long the disk takes; times in ns. What is absent stays as it is: an NVMe-like disk at boot. */
 export interface DiskModel {
@@ -132,6 +136,33 @@ export class Disk {
   load(image: Uint8Array): void {
     const disk = this.image();
     if (image.length !== disk.length) throw new ConfigError(`the image has ${image.length} bytes, the disk ${disk.length}`);
+    this.kernel.blockLogReset();
     disk.set(image);
+  }
+
+  /** A copy of the image, with every write that is done. */
+  save(): Uint8Array {
+    return this.image().slice();
+  }
+
+  /** Writes that a power failure now may lose, in order: those that are done, then those under way. */
+  unflushed(): UnflushedWrite[] {
+    const { entries } = readLog(diskRegions(this.kernel, this.memory));
+    return [...entries.filter((entry) => !entry.durable), ...pendingWrites(this.kernel, this.memory)];
+  }
+
+  /** Sequence numbers of the write log, as text: they move when a write or a flush is done. */
+  progress(): string {
+    return `${this.kernel.blockLogSeq(0)} ${this.kernel.blockLogSeq(1)}`;
+  }
+
+  /**
+   * What the disk may hold when the power fails now. `kept` answers for each unflushed write with a bit for each of its sectors that
+   * is on the medium; by default nothing but what is certain. Changes nothing.
+   */
+  afterPowerLoss(kept: (write: UnflushedWrite) => number = () => 0): Uint8Array {
+    const pending = pendingWrites(this.kernel, this.memory);
+    const masks = pending.map(kept);
+    return crashImageWithPending(diskRegions(this.kernel, this.memory), kept, pending, (i) => masks[i] ?? 0);
   }
 }

@@ -63,6 +63,11 @@ export interface KernelExports {
   blockImageBytes: () => number;
   blockLogBase: () => number;
   blockLogCapacity: () => number;
+  blockLogData: () => number;
+  blockLogSeq: (which: number) => number;
+  blockLogReset: () => void;
+  blockInFlightNext: (bio: number) => number;
+  blockBioField: (bio: number, field: number) => number;
   benchSwitch: (pairs: number) => number;
   benchMmuHits: (count: number) => number;
 }

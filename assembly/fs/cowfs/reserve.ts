@@ -51,9 +51,11 @@
 import { EINTR, ENOMEM, ENOSPC, EROFS } from "../../lib/errno";
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst } from "../../lib/list";
 import { kmemCacheAlloc, kmemCacheFree } from "../../lib/slab";
+import { traceEmit } from "../../lib/trace";
+import { TP_COWFS_TICKET } from "../../tracepoints";
 import { WAKE_SIGNAL, schedule, syncPoint, wakeUp } from "../../sched/core";
 import { C_SPACE_RESERVE, chargeCost } from "../../sched/cost";
-import { TASK_KILLABLE, Task, currentTask } from "../../sched/state";
+import { TASK_KILLABLE, Task, currentTask, nowNs, sched } from "../../sched/state";
 import { wakeAll } from "../../sched/wait-queue";
 import { LEAF_BYTES } from "./layout";
 import { needForData } from "./space";
@@ -202,6 +204,7 @@ export function reserveSpace(info: CowfsInfo, dataBlocks: u32, metaBlocks: u32, 
   ticket.task = currentTask();
   listAddTail(ticket.link, info.ticketList);
   info.ticketsQueued++;
+  traceEmit(nowNs(), TP_COWFS_TICKET, sched().cpu.id, sched().current.id, dataBlocks, info.freeClusters);
   wakeAll(cowfsState().flushWait);
   return waitForTicket(info, ticket);
 }

@@ -1,12 +1,20 @@
-/*
+/**
  * The disk as the host sees it: the image, the write log, and every state that a power failure could leave.
  *
- * Interface: readLog, durableImage, crashImage, crashImageWithPending.
+ *   writes that a flush or FUA covers   stay
+ *   writes that are done                any of their sectors, in order; of a torn write only the leading ones
+ *   writes that the disk works on       any of their sectors, on top
+ *
+ * Interface: DiskRegions, LogEntry, PendingWrite; diskRegions, pendingWrites of a machine; readLog, durableImage, crashImage,
+ *            crashImageWithPending.
  * Invariants: [dv-1] the kernel's memory is only read.
+ * Locks: none; the machine stands meanwhile.
  * Why not in the kernel: crash states are built by the thousand, beside the machine, never inside it.
  */
+import type { KernelExports } from "./wasm.js";
+
 export interface DiskRegions {
-  memory: ArrayBuffer;
+  memory: ArrayBufferLike;
   image: number;
   imageBytes: number;
   logHeads: number;
@@ -35,10 +43,43 @@ export interface PendingWrite {
   data: Uint8Array;
 }
 
-const SECTOR = 512;
+export const SECTOR = 512;
 const PAGE = 4096;
 const HEAD_BYTES = 32;
 const LOG_DURABLE = 1;
+const BIO_WRITE = 1;
+const PHASE_DATA = 1;
+
+/** Where a machine keeps its disk. */
+export function diskRegions(kernel: KernelExports, memory: WebAssembly.Memory): DiskRegions {
+  return {
+    memory: memory.buffer,
+    image: kernel.blockImageBase() >>> 0,
+    imageBytes: kernel.blockImageBytes() >>> 0,
+    logHeads: kernel.blockLogBase() >>> 0,
+    logData: kernel.blockLogData() >>> 0,
+    logCapacity: kernel.blockLogCapacity(),
+    oldestSeq: kernel.blockLogSeq(0),
+    nextSeq: kernel.blockLogSeq(1),
+  };
+}
+
+/** Pieces of the writes that the disk has begun and not completed, in order of issue. */
+export function pendingWrites(kernel: KernelExports, memory: WebAssembly.Memory): PendingWrite[] {
+  const pending: PendingWrite[] = [];
+  for (let bio = kernel.blockInFlightNext(0); bio !== 0; bio = kernel.blockInFlightNext(bio)) {
+    const field = (which: number): number => kernel.blockBioField(bio, which) >>> 0;
+    if (field(0) !== BIO_WRITE || field(4) !== PHASE_DATA) continue;
+    const pieces = new Uint32Array(memory.buffer, field(5), field(3) * 2);
+    let firstByte = field(1) * SECTOR;
+    for (let i = 0; i < pieces.length; i += 2) {
+      const data = new Uint8Array(memory.buffer, pieces[i], pieces[i + 1]).slice();
+      pending.push({ bioId: field(2), firstByte, data });
+      firstByte += data.length;
+    }
+  }
+  return pending;
+}
 
 /** The entries, oldest first, and the image from before the first of them. */
 export function readLog(disk: DiskRegions): { base: Uint8Array; entries: LogEntry[] } {
@@ -82,7 +123,7 @@ export function crashImage(disk: DiskRegions, sectorsKept: (entry: LogEntry) => 
 export function crashImageWithPending(
   disk: DiskRegions,
   sectorsKept: (entry: LogEntry) => number,
-  pending: PendingWrite[],
+  pending: readonly PendingWrite[],
   keptPending: (index: number) => number,
 ): Uint8Array {
   const image = crashImage(disk, sectorsKept);
