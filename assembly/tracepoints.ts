@@ -77,7 +77,8 @@ export const TP_DAX_INSERT_PFN_MKWRITE: u32 = 67;
 export const TP_DAX_WRITEBACK_RANGE: u32 = 68;
 export const TP_JBDFS_PREPARED: u32 = 69;
 export const TP_FORCE_SHUTDOWN: u32 = 70;
-export const TP_COUNT: u32 = 71;
+export const TP_COWFS_FSCK: u32 = 71;
+export const TP_COUNT: u32 = 72;
 
 export function tracepointName(id: u32): string {
   if (id < 24) return nameLow(id);
@@ -129,6 +130,7 @@ export function tracepointName(id: u32): string {
     case TP_DAX_WRITEBACK_RANGE: return "fs_dax:dax_writeback_range";
     case TP_JBDFS_PREPARED: return "faultline:jbdfs_already_prepared";
     case TP_FORCE_SHUTDOWN: return "xfs:xfs_force_shutdown";
+    case TP_COWFS_FSCK: return "faultline:cowfs_fsck";
     default: return "";
   }
 }

@@ -60,6 +60,7 @@ export const E = {
   MFILE: 24,
   FBIG: 27,
   NOSPC: 28,
+  ROFS: 30,
   NAMETOOLONG: 36,
   NOSYS: 38,
   NOTEMPTY: 39,

@@ -22,7 +22,7 @@ export {
   type Snapshot,
 } from "./host/machine.js";
 export { type Histogram, type Latency, latencyOf, mergeHistograms, percentile } from "./host/histogram.js";
-export type { Disk, DiskFaultHits, DiskFaults, DiskModel } from "./host/disk.js";
+export type { Disk, DiskFaultHits, DiskFaults, DiskModel, UnflushedWrite } from "./host/disk.js";
 export { sha256 } from "./host/sha256.js";
 export { KernelPanic, type PanicContext } from "./host/panic.js";
 export { type PageTableStep, pteFlags, walkPageTable } from "./host/page-table.js";
@@ -38,7 +38,6 @@ export {
   VM_FAULT_SIGBUS,
 } from "./host/scripted-fs.js";
 export { pagestore } from "./fs/pagestore.js";
-export type { Disk, UnflushedWrite } from "./host/disk.js";
 export type { TraceEvent } from "./host/trace.js";
 export { compileKernel, type KernelSource } from "./host/wasm.js";
 export * from "./guest/index.js";

@@ -11,6 +11,7 @@ import { slabState } from "../lib/slab";
 import { traceCount as count, traceState } from "../lib/trace";
 import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
 import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
+import { fsckLaw } from "../fs/cowfs/fsck";
 import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
 import { Bio, bioVec } from "../block/bio";
 import { inFlightNext } from "../block/request-queue";
@@ -274,6 +275,11 @@ export function blockBioField(at: u32, field: u32): u32 {
     case 4: return bio.requestHead.phase;
     default: return <u32>changetype<usize>(bioVec(bio, 0));
   }
+}
+
+/** What law n of a cowfs check is about; 0 beyond the last. */
+export function fsckLawName(n: u32): u32 {
+  return text(fsckLaw(<i32>n));
 }
 
 /** The nth page allocation from now fails; 0 turns it off. */

@@ -8,6 +8,7 @@ import { ConfigError } from "../host/config.js";
 import { RunError, VERSION } from "../sim/run.js";
 import { registerCompare } from "./commands/compare.js";
 import { registerCalibrate, registerCosts } from "./commands/calibrate.js";
+import { registerFsck } from "./commands/fsck.js";
 import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
 import { registerRun } from "./commands/run.js";
@@ -21,6 +22,7 @@ const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerWorkloads,
   registerReplay,
   registerInspect,
+  registerFsck,
   registerCalibrate,
   registerCosts,
 ];

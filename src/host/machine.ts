@@ -104,7 +104,6 @@ function nextOf(guest: Guest, result: OpResult): Op | undefined | GuestFailure {
 export class Machine {
   readonly kernel: KernelExports;
   readonly memory: WebAssembly.Memory;
-  readonly disk: Disk;
   private readonly booted: BootedKernel;
   private readonly guests = new Map<number, Guest>();
   private readonly u32: Uint32Array;
@@ -134,7 +133,6 @@ export class Machine {
     this.command = `Machine.create(kernel, ${this.configText}) and the same guests`;
     this.kernel = kernel;
     this.memory = memory;
-    this.disk = new Disk(kernel, memory);
     this.u32 = new Uint32Array(memory.buffer);
     this.u8 = new Uint8Array(memory.buffer);
     this.mailbox = new Mailbox(memory);

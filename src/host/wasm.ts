@@ -68,6 +68,7 @@ export interface KernelExports {
   blockLogReset: () => void;
   blockInFlightNext: (bio: number) => number;
   blockBioField: (bio: number, field: number) => number;
+  fsckLawName: (n: number) => number;
   benchSwitch: (pairs: number) => number;
   benchMmuHits: (count: number) => number;
 }

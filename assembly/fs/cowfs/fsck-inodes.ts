@@ -61,7 +61,8 @@ export function checkInodes(f: Fsck, root: CowRoot): i32 {
     law = checkItem(f, root);
     if (law == 0) result = nextItem(root, f.path);
   }
-  if (law == 0 && result == 1) law = endInode(f, root);
+  // Behind orphan items no inode is open.
+  if (law == 0 && result == 1 && tallyOf(f).ino != 0) law = endInode(f, root);
   pathRelease(f.path);
   pathRelease(f.look);
   memory.fill(changetype<usize>(f.walk), 0, 64);
@@ -108,6 +109,8 @@ function beginInode(f: Fsck, ino: u64): i32 {
   if (pathItemSize(f.path) != INODE_ITEM_BYTES || load<u64>(pathKey(f.path), KEY_OFFSET) != 0) return FSCK_INODE;
   memory.fill(changetype<usize>(t), 0, offsetof<Tally>());
   t.ino = ino;
+  f.place = ino;
+  f.inodes++;
   t.size = load<u64>(item, II_SIZE);
   t.nbytes = load<u64>(item, II_NBYTES);
   t.mode = load<u32>(item, II_MODE);
@@ -201,6 +204,7 @@ function checkDirItem(f: Fsck, root: CowRoot, hash: u64): i32 {
     const law = checkEntry(f, root, item + at, name, length);
     if (law != 0) return law;
     t.entries++;
+    f.names++;
     t.nameBytes += 2 * length;
     at += DI_NAME + length;
   }

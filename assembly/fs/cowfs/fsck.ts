@@ -16,6 +16,9 @@
  *    12  directory size   is not the sum of the names, [cd-2]
  *    13  reach            a directory that the root does not lead to, an orphan without an inode
  *
+ * What was walked is told by one event each (TP_COWFS_FSCK): FOUND_* and how many; then BROKEN + law and where: the cluster of a
+ * tree block, the byte of an extent, or the number of an inode.
+ *
  * Interface: cowfsFsck(params), fsckLaw(n), FSCK_*. The walk over items of inodes is in fsck-inodes.ts.
  * Invariants: [fk-3] nothing is written; a law that is broken is a positive result, an error of the disk or memory a negative one.
  * Locks: the namespace mutex (the VFS's): nobody mounts meanwhile. Tree rwsems for form.
@@ -24,10 +27,13 @@
 import { crc32c } from "../../lib/crc32c";
 import { EIO, ENOMEM, isErr, ptrErr } from "../../lib/errno";
 import { kmemCacheFree } from "../../lib/slab";
+import { traceEmit } from "../../lib/trace";
 import { XArray, XaCursor, xaErase, xaFind, xaInit, xaLoad, xaStore } from "../../lib/xarray";
 import { BIO_READ, bioAddPage, bioAlloc, bioFree, isNullBio } from "../../block/bio";
 import { submitBioWait } from "../../block/request-queue";
+import { TP_COWFS_FSCK } from "../../tracepoints";
 import { downRead, upRead } from "../../sched/rwsem";
+import { currentTask, nowNs, sched } from "../../sched/state";
 import { MountParams } from "../mount";
 import { scratchAlloc, scratchFree } from "../scratch";
 import { atItem, isNullPath, nextItem, pathAlloc, pathFree, pathItem, pathItemSize, pathKey, pathRelease, searchSlot } from "./btree";
@@ -82,6 +88,16 @@ export function fsckLaw(n: i32): string {
   }
 }
 
+/** Events: how many of each were walked, and which law is broken where. */
+const FOUND_BLOCKS: u64 = 0;
+const FOUND_EXTENTS: u64 = 1;
+const FOUND_DATA: u64 = 2;
+const FOUND_INODES: u64 = 3;
+const FOUND_NAMES: u64 = 4;
+const FOUND_SNAPSHOTS: u64 = 5;
+const FOUND_GENERATION: u64 = 6;
+const BROKEN: u64 = 256;
+
 /** The state of one check; all in memory that it frees. */
 @unmanaged
 export class Fsck {
@@ -100,6 +116,14 @@ export class Fsck {
   /** The tree whose inodes are being checked. */
   tree: CowRoot;
   blocks: u32;
+  /** What is being looked at: a cluster, a byte of the disk, an inode. */
+  place: u64;
+  /** Sums of the whole check. */
+  allBlocks: u32;
+  dataBlocks: u32;
+  inodes: u32;
+  names: u32;
+  snapshots: u32;
 
   get refs(): XArray {
     return changetype<XArray>(changetype<usize>(this));
@@ -124,12 +148,30 @@ export function cowfsFsck(params: MountParams): i32 {
     f.look = pathAlloc();
     f.scratchRoot = rootAlloc(info, TREES, 0);
     xaInit(f.refs);
-    if (!isNullPath(f.walk) && !isNullPath(f.path) && !isNullPath(f.look) && changetype<usize>(f.scratchRoot) != 0) result = checkAll(f);
+    if (!isNullPath(f.walk) && !isNullPath(f.path) && !isNullPath(f.look) && changetype<usize>(f.scratchRoot) != 0) {
+      result = checkAll(f);
+      tell(f, result);
+    }
     release(f);
   }
   if (changetype<usize>(info) != 0) infoFree(info);
   if (changetype<usize>(f) != 0) scratchFree(changetype<usize>(f));
   return result;
+}
+
+function tellOne(what: u64, value: u64): void {
+  traceEmit(nowNs(), TP_COWFS_FSCK, sched().cpu.id, currentTask().id, what, value);
+}
+
+function tell(f: Fsck, result: i32): void {
+  tellOne(FOUND_GENERATION, f.info.committed);
+  tellOne(FOUND_BLOCKS, f.allBlocks);
+  tellOne(FOUND_EXTENTS, f.extents);
+  tellOne(FOUND_DATA, f.dataBlocks);
+  tellOne(FOUND_INODES, f.inodes);
+  tellOne(FOUND_NAMES, f.names);
+  tellOne(FOUND_SNAPSHOTS, f.snapshots);
+  if (result > 0) tellOne(BROKEN + result, f.place);
 }
 
 function release(f: Fsck): void {
@@ -171,6 +213,7 @@ function checkTrees(f: Fsck): i32 {
   let found = seekSnapshot(f, FIRST_FREE_OBJECTID);
   while (found == 0 && result == 0) {
     const id = f.scratchRoot.objectid;
+    f.snapshots++;
     result = walkBlocks(f, f.scratchRoot, true);
     if (result == 0) found = seekSnapshot(f, id + 1);
   }
@@ -223,6 +266,7 @@ function checkLiveTree(f: Fsck, index: u32, objectid: u64): i32 {
 /** Notes a pointer to a block. 1: the first; 0: seen before; or a law. */
 function notePointer(f: Fsck, cluster: u32, mayShare: bool): i32 {
   const info = f.info;
+  f.place = cluster;
   if (cluster >= info.clusters) return -FSCK_SPACE;
   const c = info.cluster(cluster);
   if (c.refs != 0) {
@@ -261,6 +305,8 @@ function countRefs(f: Fsck, leaf: usize): i32 {
 
 /** Reads a block; law 2 when it is not what its pointer says. */
 function readBlock(f: Fsck, cluster: u32, level: u32, generation: u64): usize {
+  f.place = cluster;
+  f.allBlocks++;
   const block = treeBlockRead(f.info, cluster, level, generation);
   return isErr(block) && ptrErr(block) == -EIO ? 0 : block;
 }
@@ -333,6 +379,7 @@ function checkExtent(f: Fsck): i32 {
   const key = pathKey(f.path);
   const bytenr = load<u64>(key);
   const lenBytes = load<u64>(key, KEY_OFFSET);
+  f.place = bytenr;
   const mask = <u64>info.blockSize - 1;
   if (load<u8>(key, KEY_TYPE) != EXTENT_ITEM_KEY || pathItemSize(f.path) != EXTENT_ITEM_BYTES) return FSCK_REFERENCES;
   if (lenBytes == 0 || ((bytenr | lenBytes) & mask) != 0 || bytenr + lenBytes > <u64>info.clusters << 12) return FSCK_SPACE;
@@ -341,6 +388,7 @@ function checkExtent(f: Fsck): i32 {
   if (found == 0 || load<u64>(pathItem(f.path), EI_REFS) != found) return FSCK_REFERENCES;
   xaErase(f.refs, <u32>(bytenr >> 9));
   f.extents++;
+  f.dataBlocks += <u32>(lenBytes >> info.blockShift);
   return checkData(f, bytenr, <u32>(lenBytes >> info.blockShift));
 }
 

@@ -6,13 +6,16 @@
  * Locks: none.
  * Why not stop at the first failed point: a point that fails says why and what to raise; half a sweep is no result.
  */
+import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { type TracedRun, ftraceText, lockStatTable, runCsv, runTable, scalingSvg, seriesOf } from "../../report/index.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import type { RunResult } from "../../sim/result.js";
 import { Run } from "../../sim/run.js";
+import { syncedImage } from "../../sim/fsck.js";
 import { sweepPoints } from "../../sim/sweep.js";
+import { UsageError } from "../errors.js";
 import { inputOf } from "../input.js";
 import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf } from "../options.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
@@ -25,10 +28,11 @@ export function registerRun(cli: Command): void {
   describeRun(cli.command("run <workload>").description("run a workload, or a job file of fio's (job.fio), and report what it did"))
     .option("-o, --output <file>", "write the result there")
     .option("--format <format>", FORMATS.join(", "), "table")
+    .option("--save-image <file>", "sync after the run and write the disk there (see: faultline fsck)")
     .action(runCommand);
 }
 
-async function runCommand(workload: string, options: RunOptions, command: Command): Promise<void> {
+async function runCommand(workload: string, options: RunOptions & { saveImage?: string }, command: Command): Promise<void> {
   const input = inputOf(workload);
   if (input) return runJobFile(input, options, command);
   checkWorkload(workload);
@@ -36,6 +40,9 @@ async function runCommand(workload: string, options: RunOptions, command: Comman
   checkOutput(options.output);
   const kernel = await loadKernel(options.checked === true);
   const points = sweepPoints(sweepOf(workload, options, kernel));
+  const { saveImage } = options;
+  if (saveImage !== undefined && points.length > 1) throw new UsageError(`--save-image takes one run, not ${points.length}`);
+  checkOutput(saveImage);
   const results: RunResult[] = [];
   const traced: TracedRun[] = [];
   const progress = progressBar(points.length);
@@ -48,6 +55,7 @@ async function runCommand(workload: string, options: RunOptions, command: Comman
       });
       results.push(await run.result());
       if (format === "trace" || format === "chrome") traced.push(tracedRun(run));
+      if (saveImage !== undefined) writeImage(run, saveImage);
     }
   } finally {
     progress.stop();
@@ -65,6 +73,13 @@ function measure(run: Run, done: (share: number) => void): void {
     run.measure(Math.round((durationNs * step) / STEPS) - run.measuredNs);
     done(step / STEPS);
   }
+}
+
+function writeImage(run: Run, path: string): void {
+  if (run.machine.disk.image().length === 0) throw new UsageError(`--save-image: this machine has no disk (--fs ${run.description.fs})`);
+  const image = syncedImage(run.machine);
+  writeFileSync(path, image);
+  process.stderr.write(`wrote ${path}, ${image.length / 4096} blocks\n`);
 }
 
 function tracedRun(run: Run): TracedRun {
