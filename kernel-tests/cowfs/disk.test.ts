@@ -173,7 +173,9 @@ describe("the two superblocks", () => {
     const { newer, mirror } = twoStates();
     // Checksum, address, magic, generation, root, the last byte.
     for (const at of [SUPER, mirror]) {
-      for (const byte of [0, 48, 64, GENERATION, 80, CLUSTER - 1]) expect(content(withBlock(newer, at, byte)), `byte ${byte}`).toBe("newer");
+      for (const byte of [0, 48, 64, GENERATION, 80, CLUSTER - 1]) {
+        expect(content(withBlock(newer, at, byte)), `byte ${byte}`).toBe("newer");
+      }
     }
   });
 

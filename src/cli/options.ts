@@ -24,6 +24,7 @@ export interface RunOptions extends Omit<RunText, "workload"> {
   costs?: string;
   checked?: boolean;
   output?: string;
+  saveImage?: string;
   format: string;
 }
 

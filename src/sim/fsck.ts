@@ -65,7 +65,8 @@ export function fsckImage(module: WebAssembly.Module, image: Uint8Array): FsckRe
 export function describeFsck(report: FsckReport): string {
   const { treeBlocks, extents, dataBlocks, inodes, names, snapshots } = report;
   const data = `${extents} extents with ${dataBlocks} blocks of data`;
-  const walked = `generation ${report.generation}: ${treeBlocks} tree blocks, ${data}, ${inodes} inodes, ${names} names, ${snapshots} snapshots`;
+  const rest = `${inodes} inodes, ${names} names, ${snapshots} snapshots`;
+  const walked = `generation ${report.generation}: ${treeBlocks} tree blocks, ${data}, ${rest}`;
   if (report.law === 0) return `clean, ${walked}`;
   const place = report.law === 1 ? "" : `, ${PLACES[report.law] ?? "inode"} ${report.place}`;
   return `law ${report.law} is broken: ${report.lawName}${place}\nwalked until then, ${walked}`;
@@ -73,12 +74,12 @@ export function describeFsck(report: FsckReport): string {
 
 /** The disk of a machine after a sync; what runs on it goes on meanwhile. */
 export function syncedImage(machine: Machine): Uint8Array {
-  let done = false;
+  const state = { done: false };
   machine.spawn(function* () {
     yield* sys.sync();
-    done = true;
+    state.done = true;
   });
-  machine.run({ stopWhen: () => done });
-  if (!done) throw new RunError("sync did not come to an end");
+  machine.run({ stopWhen: () => state.done });
+  if (!state.done) throw new RunError("sync did not come to an end");
   return machine.disk.save();
 }

@@ -16,6 +16,7 @@ import { Run } from "../../sim/run.js";
 import { sweepPoints } from "../../sim/sweep.js";
 import type { WorkloadInput } from "../../workloads/index.js";
 import { UsageError } from "../errors.js";
+import { saveImageOf } from "../image.js";
 import { warnOf } from "../input.js";
 import { type RunOptions, sweepOf } from "../options.js";
 import { checkOutput, columns, emit } from "../output.js";
@@ -34,6 +35,7 @@ export async function runJobFile(input: WorkloadInput, options: RunOptions, comm
   const format = FORMATS.find((f) => f === options.format);
   if (!format) throw new UsageError(`format "${options.format}" of a job file: expected one of ${FORMATS.join(", ")}`);
   checkOutput(options.output);
+  checkOutput(options.saveImage);
   warnOf(input);
   const set = fioSet(options, command);
   if (command.getOptionValueSource("tasks") === "cli") set.push(`numjobs=${options.tasks}`);
@@ -58,4 +60,5 @@ export async function runJobFile(input: WorkloadInput, options: RunOptions, comm
     lock_stat: () => lockStatTable(result, columns()),
   }[format]();
   emit(text, options.output);
+  if (options.saveImage !== undefined) saveImageOf(run, options.saveImage);
 }

@@ -6,16 +6,15 @@
  * Locks: none.
  * Why not stop at the first failed point: a point that fails says why and what to raise; half a sweep is no result.
  */
-import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { type TracedRun, ftraceText, lockStatTable, runCsv, runTable, scalingSvg, seriesOf } from "../../report/index.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import type { RunResult } from "../../sim/result.js";
 import { Run } from "../../sim/run.js";
-import { syncedImage } from "../../sim/fsck.js";
 import { sweepPoints } from "../../sim/sweep.js";
 import { UsageError } from "../errors.js";
+import { saveImageOf } from "../image.js";
 import { inputOf } from "../input.js";
 import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf } from "../options.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
@@ -32,7 +31,7 @@ export function registerRun(cli: Command): void {
     .action(runCommand);
 }
 
-async function runCommand(workload: string, options: RunOptions & { saveImage?: string }, command: Command): Promise<void> {
+async function runCommand(workload: string, options: RunOptions, command: Command): Promise<void> {
   const input = inputOf(workload);
   if (input) return runJobFile(input, options, command);
   checkWorkload(workload);
@@ -55,7 +54,7 @@ async function runCommand(workload: string, options: RunOptions & { saveImage?: 
       });
       results.push(await run.result());
       if (format === "trace" || format === "chrome") traced.push(tracedRun(run));
-      if (saveImage !== undefined) writeImage(run, saveImage);
+      if (saveImage !== undefined) saveImageOf(run, saveImage);
     }
   } finally {
     progress.stop();
@@ -73,13 +72,6 @@ function measure(run: Run, done: (share: number) => void): void {
     run.measure(Math.round((durationNs * step) / STEPS) - run.measuredNs);
     done(step / STEPS);
   }
-}
-
-function writeImage(run: Run, path: string): void {
-  if (run.machine.disk.image().length === 0) throw new UsageError(`--save-image: this machine has no disk (--fs ${run.description.fs})`);
-  const image = syncedImage(run.machine);
-  writeFileSync(path, image);
-  process.stderr.write(`wrote ${path}, ${image.length / 4096} blocks\n`);
 }
 
 function tracedRun(run: Run): TracedRun {
