@@ -50,6 +50,18 @@ function cowfsWithBlocks(blockSize: number): Filesystem {
   };
 }
 
+/** A filesystem that overwrites in place: the files, and room for its tables and its journal. */
+function inPlace(name: string, type: string, summary: string, mountOptions = "", blockSize = 4096): Filesystem {
+  return {
+    name,
+    summary,
+    directory: "/mnt",
+    machine: (fileBytes) => ({ diskBlocks: Math.ceil((fileBytes / 4096) * 1.1) + 1024 }),
+    memoryShare: BELOW_BACKGROUND,
+    setup: () => mkfsAndMount(type, `blocksize=${blockSize}`, mountOptions),
+  };
+}
+
 /** The flusher starts at 10 % of memory: a workload of the fault path should not measure the disk. */
 const BELOW_BACKGROUND = 0.08;
 
@@ -65,6 +77,10 @@ export const FILESYSTEM_TABLE: readonly Filesystem[] = [
     setup: () => mkfsAndMount("cowfs"),
   },
   ...[512, 1024, 2048].map(cowfsWithBlocks),
+  inPlace("iomapfs", "iomapfs", "overwrites in place: a small xfs, with delalloc, unwritten extents, MMAPLOCK and a log"),
+  inPlace("iomapfs-1024", "iomapfs", "iomapfs with blocks of 1024 bytes: several to a page", "", 1024),
+  inPlace("jbdfs", "jbdfs", "overwrites in place: a small ext4, with a journal whose handles may wait, ordered data and delalloc"),
+  inPlace("jbdfs-nodelalloc", "jbdfs", "jbdfs that allocates in page_mkwrite, under a handle that may wait for a commit", "nodelalloc"),
   {
     name: "pagestore",
     summary: "the example of a filesystem in TypeScript: blocks are pages, reserved by page_mkwrite",
