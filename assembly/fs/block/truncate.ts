@@ -22,7 +22,7 @@ import { putPage } from "../../mm/page-alloc";
 import { isNullPage, pageAddress, unlockPage } from "../../mm/page";
 import { setPageDirty } from "../../mm/page-writeback";
 import { pageMkclean } from "../../mm/rmap";
-import { pagecacheIsizeExtended, punchPageCache, truncatePageCache } from "../../mm/truncate";
+import { punchPageCache, truncatePageCache } from "../../mm/truncate";
 import { pageUnprepare } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../operations";
@@ -37,7 +37,7 @@ import { makeUptodate } from "./read";
 import { spaceShrink, waitUnits } from "./reserve";
 import { blocksFree, spaceRelease, spaceReserve } from "./space";
 import { BlockFs, BlockInode, CACHE_BLOCK_INODE, Handle, OPT_DAX, blockCache, blockInodeOf } from "./state";
-import { SPACE_TRIES, allocateRun, extendPrepare, lockIfCached } from "./write";
+import { SPACE_TRIES, allocateRun, extendPrepare, lockIfCached, sizeExtend } from "./write";
 
 /** Blocks freed under one handle: so many have their refcounts in three blocks of the table at most. */
 const FREE_BATCH: u32 = 256;
@@ -130,11 +130,10 @@ function grow(bi: BlockInode, sizeBytes: u64): i32 {
   if (isErr(got)) return ptrErr(got);
   const handle = changetype<Handle>(got);
   touchTimes(inode);
-  iSizeWrite(inode, sizeBytes);
+  sizeExtend(bi, sizeBytes);
   bi.diskSize = sizeBytes;
   const error = failChange(bi.fs, inodeWrite(handle, bi, true));
   journalStop(handle);
-  if (sizeBytes > before && bi.fs.blockSize < PAGE_SIZE) pagecacheIsizeExtended(inode.mapping, before);
   return error;
 }
 

@@ -5,7 +5,7 @@
  *                  allocated under a handle (nodelalloc) -> ENOSPC: everything let go, spaceShrink, once more
  *     writeEnd:    what was copied is dirty, what was promised for nothing given back -> i_size
  *
- * Interface: blockWriteBegin, blockWriteEnd, extendPrepare, allocateBlocks, allocateCredits.
+ * Interface: blockWriteBegin, blockWriteEnd, extendPrepare, sizeExtend, allocateBlocks, allocateCredits.
  * Invariants:
  *   [ps-1] a block is dirty only when it has space.
  *   [wr-1] what lies between the old end of a file and what extends it reads as zero, in memory and after a crash.
@@ -20,7 +20,6 @@ import { putPage } from "../../mm/page-alloc";
 import { PG_UPTODATE, Page, isNullPage, lockPage, pageAddress, pageLocked, unlockPage } from "../../mm/page";
 import { setPageDirty } from "../../mm/page-writeback";
 import { pageMkclean } from "../../mm/rmap";
-import { pagecacheIsizeExtended } from "../../mm/truncate";
 import { filemapWriteAndWait, pagePrepare } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { iSizeWrite, inodeOfMapping } from "../inode";
@@ -140,6 +139,39 @@ export function extendPrepare(bi: BlockInode): i32 {
   return error;
 }
 
+/**
+ * i_size grows, and in the same step under the lock of the page with the old end what stores put behind that since extendPrepare is
+ * gone: their blocks have no space, and would be zero on the disk ([wr-1]). Its PTEs are write-protected ([mk-1]).
+ */
+export function sizeExtend(bi: BlockInode, sizeBytes: u64): void {
+  const mapping = bi.inode.mapping;
+  const before = mapping.sizeBytes;
+  assert(sizeBytes >= before, "[wr-1] a size that shrinks is a truncation");
+  const offset = <u32>before & (PAGE_SIZE - 1);
+  const page = offset != 0 ? lockIfCached(mapping, <u32>(before >> PAGE_SHIFT)) : changetype<Page>(0);
+  if (!isNullPage(page)) zeroBehind(page, offset, PAGE_SIZE);
+  iSizeWrite(bi.inode, sizeBytes);
+  if (isNullPage(page)) return;
+  unlockPage(page);
+  putPage(page);
+}
+
+/** Bytes [from, to) of a locked page become zero, whatever stores are under way. */
+function zeroBehind(page: Page, from: u32, to: u32): void {
+  assert(pageLocked(page), "[wr-1] a tail is zeroed under the page lock");
+  if (pageMkclean(page) != 0) setPageDirty(page);
+  if (from < to) memory.fill(pageAddress(page) + from, 0, to - from);
+}
+
+/** As sizeExtend, by a write to another page, whose lock does not nest: the size has grown already. */
+function zeroOldTail(mapping: AddressSpace, before: u64): void {
+  const page = lockIfCached(mapping, <u32>(before >> PAGE_SHIFT));
+  if (isNullPage(page)) return;
+  zeroBehind(page, <u32>before & (PAGE_SIZE - 1), PAGE_SIZE);
+  unlockPage(page);
+  putPage(page);
+}
+
 function isWritten(bi: BlockInode, block: u32): bool {
   downRead(bi.sem);
   const map = extentLookup(bi, block);
@@ -237,9 +269,13 @@ export function blockWriteEnd(file: File, mapping: AddressSpace, pos: u64, lenBy
   if (psMask(page, PS_UPTODATE) == allBlocks(fs)) page.set(PG_UPTODATE);
   if (psTest(page, PS_DIRTY, 0)) pagePrepare(page, preparedBytes(fs, page));
   const before = mapping.sizeBytes;
-  if (accepted != 0 && pos + accepted > before) iSizeWrite(inode, pos + accepted);
+  const inside = (<u32>before & (PAGE_SIZE - 1)) != 0;
+  const here = <u32>(before >> PAGE_SHIFT) == page.index;
+  const grows = accepted != 0 && pos + accepted > before;
+  if (grows && inside && here) zeroBehind(page, <u32>before & (PAGE_SIZE - 1), offset);
+  if (grows) iSizeWrite(inode, pos + accepted);
   unlockPage(page);
   putPage(page);
-  if (mapping.sizeBytes != before && fs.blockSize < PAGE_SIZE) pagecacheIsizeExtended(mapping, before);
+  if (grows && inside && !here) zeroOldTail(mapping, before);
   return accepted;
 }
