@@ -84,7 +84,7 @@ async function buildHarness(): Promise<void> {
 
 async function buildJs(): Promise<void> {
   await part("js", ["src", "tsconfig.json"], ["dist/index.js", "dist/node.js", "dist/worker.js", "dist/cli/main.js"], async () => {
-    await esbuild.build({
+    const { metafile } = await esbuild.build({
       absWorkingDir: root,
       entryPoints: { index: "src/index.ts", node: "src/node.ts", worker: "src/sim/worker.ts", "cli/main": "src/cli/main.ts" },
       outdir: "build/dist",
@@ -96,8 +96,20 @@ async function buildJs(): Promise<void> {
       packages: "external",
       sourcemap: true,
       logLevel: "warning",
+      metafile: true,
     });
+    dropStale("build/dist", Object.keys(metafile.outputs));
   });
+}
+
+/** Removes what an earlier build has left in a directory and its `cli`: chunks are named by their content. */
+function dropStale(directory: string, outputs: readonly string[]): void {
+  for (const below of [directory, `${directory}/cli`]) {
+    for (const name of readdirSync(join(root, below))) {
+      const isOld = /\.js(\.map)?$/.test(name) && !outputs.includes(`${below}/${name}`);
+      if (isOld) rmSync(join(root, below, name));
+    }
+  }
 }
 
 async function buildTypes(): Promise<void> {
