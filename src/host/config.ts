@@ -26,7 +26,7 @@ export interface MachineConfig {
    */
   trace?: boolean;
   /** Who answers free choices: time and FIFO, a seeded walk, or a script. Default "default". */
-  choices?: "default" | "random" | "script";
+  choices?: ChoicePolicy;
   /** Entries of the choice log and script. */
   choiceLog?: number;
   /** How a fault is locked. Default "linux-4.19". */
@@ -65,6 +65,10 @@ export type FaultLockRegime = (typeof FAULT_LOCK_REGIMES)[number];
 export const MKWRITE_REGIMES = ["generic_page_mkwrite", "bacik-v3", "generic_page_mkwrite_nommapsem", "kara", "completed"] as const;
 export type MkwriteRegime = (typeof MKWRITE_REGIMES)[number];
 
+/** Index is the kernel's number (assembly/sched/choice.ts). */
+export const CHOICE_POLICIES = ["default", "random", "script"] as const;
+export type ChoicePolicy = (typeof CHOICE_POLICIES)[number];
+
 /** A configuration that makes no machine. */
 export class ConfigError extends Error {
   constructor(message: string) {
@@ -91,6 +95,39 @@ function powerOfTwo(name: string, value: number, min: number, max: number): numb
   return value;
 }
 
+function indexOf(name: string, value: string, names: readonly string[]): number {
+  const index = names.indexOf(value);
+  if (index < 0) throw new ConfigError(`${name} is ${value}; it must be one of ${names.join(", ")}`);
+  return index;
+}
+
+/** Every field there is: what is none is a slip of the pen, not a wish. */
+const FIELDS: Readonly<Record<keyof MachineConfig, true>> = {
+  cpus: true,
+  sockets: true,
+  memoryBytes: true,
+  seed: true,
+  maxTasks: true,
+  tlbEntries: true,
+  traceEvents: true,
+  trace: true,
+  choices: true,
+  choiceLog: true,
+  faultLock: true,
+  mkwrite: true,
+  bacikDefects: true,
+  filesystems: true,
+  diskBlocks: true,
+  disk: true,
+  sliceNs: true,
+  skewNs: true,
+  raPages: true,
+  faultAroundPages: true,
+  pagePoison: true,
+  recorders: true,
+  costs: true,
+};
+
 /** The kernel's numbers for a configuration. Fields that are absent keep the kernel's defaults. */
 export interface KernelNumbers {
   cpus: number;
@@ -101,8 +138,11 @@ export interface KernelNumbers {
 
 /** Checks a configuration. Throws ConfigError naming the field, its value and its range. */
 export function kernelNumbers(config: MachineConfig): KernelNumbers {
+  for (const name of Object.keys(config)) {
+    if (!(name in FIELDS)) throw new ConfigError(`unknown configuration field "${name}"; the fields are ${Object.keys(FIELDS).join(", ")}`);
+  }
   const cpus = whole("cpus", config.cpus ?? 1, 1, 128);
-  const memoryBytes = whole("memory", config.memoryBytes ?? DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
+  const memoryBytes = whole("memoryBytes", config.memoryBytes ?? DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
   const fields = new Map<string, number>();
   const put = (field: string, value: number | undefined, check: (value: number) => number): void => {
     if (value !== undefined) fields.set(field, check(value));
@@ -120,14 +160,10 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   put("recorders", config.recorders, (v) => whole("recorders", v, 0, 2048));
   fields.set("traceOn", config.trace === false ? 0 : 1);
   if (config.pagePoison === true) fields.set("pagePoison", 1);
-  fields.set("choicePolicy", { default: 0, random: 1, script: 2 }[config.choices ?? "default"]);
-  const regime = FAULT_LOCK_REGIMES.indexOf(config.faultLock ?? "linux-4.19");
-  if (regime < 0) throw new ConfigError(`faultLock is ${config.faultLock}; it must be one of ${FAULT_LOCK_REGIMES.join(", ")}`);
+  fields.set("choicePolicy", indexOf("choices", config.choices ?? "default", CHOICE_POLICIES));
+  fields.set("faultLock", indexOf("faultLock", config.faultLock ?? "linux-4.19", FAULT_LOCK_REGIMES));
+  fields.set("mkwrite", indexOf("mkwrite", config.mkwrite ?? "generic_page_mkwrite", MKWRITE_REGIMES));
   fields.set("scriptedFs", config.filesystems?.length ?? 0);
-  fields.set("faultLock", regime);
-  const mkwrite = MKWRITE_REGIMES.indexOf(config.mkwrite ?? "generic_page_mkwrite");
-  if (mkwrite < 0) throw new ConfigError(`mkwrite is ${config.mkwrite}; it must be one of ${MKWRITE_REGIMES.join(", ")}`);
-  fields.set("mkwrite", mkwrite);
   put("bacikDefects", config.bacikDefects, (v) => whole("bacikDefects", v, 0, 63));
   const seed = whole("seed", config.seed ?? 1, 0, Number.MAX_SAFE_INTEGER);
   return { cpus, frames: Math.floor(memoryBytes / 4096), seed, fields };
