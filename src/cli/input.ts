@@ -7,11 +7,11 @@
  * Why not an option for files: `fio job.fio` is what people type.
  */
 import { existsSync, readFileSync } from "node:fs";
-import pc from "picocolors";
 import { FioError } from "../workloads/fio/ini.js";
 import { parseJobFile } from "../workloads/fio/job.js";
 import { type WorkloadInput, workloadByName } from "../workloads/index.js";
 import { UsageError } from "./errors.js";
+import { colors } from "./output.js";
 
 /** The job file that the word names; undefined when it is (or is meant to be) a workload's name. */
 export function inputOf(word: string): WorkloadInput | undefined {
@@ -31,7 +31,7 @@ export function readText(file: string): string {
 /** Says on stderr what of a job file is not modelled. */
 export function warnOf(input: WorkloadInput): void {
   for (const { at, message } of parsed(input)) {
-    process.stderr.write(`${pc.yellow("warning:")} ${input.name}:${at.line}:${at.column}: ${message}\n`);
+    process.stderr.write(`${colors(process.stderr).yellow("warning:")} ${input.name}:${at.line}:${at.column}: ${message}\n`);
   }
 }
 

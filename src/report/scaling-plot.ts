@@ -4,6 +4,8 @@
 import { parseHTML } from "linkedom";
 import { type ScalingPoint, scalingChart } from "./scaling-chart.js";
 
+export { seriesOf } from "./scaling-chart.js";
+
 /** A complete SVG document. */
 export function scalingSvg(points: readonly ScalingPoint[], title: string): string {
   const { document } = parseHTML("<html><body></body></html>");

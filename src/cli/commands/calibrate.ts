@@ -3,7 +3,7 @@
  */
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
-import { table } from "../../report/index.js";
+import { table } from "../../report/format.js";
 import { CALIBRATION_POINTS, type CalibrationPoint, calibrate } from "../../sim/calibrate.js";
 import { INVERSION_PROGRESS, type InversionPoint, type InversionTimes, calibrateInversion } from "../../sim/calibrate-inversion.js";
 import { checkOneOf, defaultCosts } from "../options.js";

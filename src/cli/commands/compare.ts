@@ -8,12 +8,11 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
-import pc from "picocolors";
 import { loadKernel } from "../../node.js";
 import { baselineText, compareCsv, compareHistograms, compareTable } from "../../report/compare-text.js";
-import { compareHtml, compareSvg } from "../../report/compare-document.js";
 import { chromeTraces } from "../../report/compare-trace.js";
-import { ftraceText, lockStatTable } from "../../report/index.js";
+import { lockStatTable } from "../../report/run-report.js";
+import { ftraceText } from "../../report/trace-report.js";
 import { verdict } from "../../report/verdict.js";
 import { DEFAULT_THRESHOLD_PERCENT, baselineProblem, compareWithBaseline } from "../../sim/baseline.js";
 import { COMPARE_SCHEMA, type CompareDescription, type CompareResult, compareJobs, compareResult } from "../../sim/compare.js";
@@ -31,7 +30,7 @@ import { readCosts } from "../cost-file.js";
 import { UsageError } from "../errors.js";
 import { inputOf, warnOf } from "../input.js";
 import { type RunOptions, collected, costNames, usage } from "../options.js";
-import { checkOutput, columns, emit, progressBar } from "../output.js";
+import { checkOutput, colors, columns, emit, progressBar } from "../output.js";
 import { fioSet } from "./fio.js";
 
 const FORMATS = ["table", "json", "csv", "chrome", "trace", "lock_stat", "hist"] as const;
@@ -110,8 +109,8 @@ async function compareCommand(workload: string, options: CompareOptions, command
   if (!(threshold >= 0)) throw new UsageError(`threshold "${options.threshold}": expected per cent, 0 or more`);
   const threads = options.threads;
   const pool = threads === undefined ? {} : { threads: usage(() => parseWhole(threads, "threads", 1, 256)) };
+  for (const path of [options.output, options.svg, options.html, options.saveBaseline]) checkOutput(path);
   const baseline = options.baseline === undefined ? undefined : readCompare(options.baseline);
-  for (const file of [options.output, options.svg, options.html, options.saveBaseline]) checkOutput(file);
   const kernel = await loadKernel(options.checked === true);
   const description = describe(workload, options, kernel, command);
   const jobs = compareJobs(description, format === "chrome" || format === "trace");
@@ -126,11 +125,18 @@ async function compareCommand(workload: string, options: CompareOptions, command
   });
   const result = compareResult(description, outcomes);
   emit(formatted(format, result, outcomes), options.output);
-  if (options.svg !== undefined) writeFileSync(options.svg, compareSvg(result));
-  if (options.html !== undefined) writeFileSync(options.html, compareHtml(result));
+  await drawn(result, options);
   if (options.saveBaseline !== undefined) writeFileSync(options.saveBaseline, `${JSON.stringify(result)}\n`);
   if (baseline) checkBaseline(baseline, result, threshold, options.baseline ?? "");
   checkPaths(outcomes);
+}
+
+/** Writes the documents asked for. */
+async function drawn(result: CompareResult, { svg, html }: CompareOptions): Promise<void> {
+  if (svg === undefined && html === undefined) return;
+  const { compareHtml, compareSvg } = await import("../../report/compare-document.js");
+  if (svg !== undefined) writeFileSync(svg, compareSvg(result));
+  if (html !== undefined) writeFileSync(html, compareHtml(result));
 }
 
 function formatted(format: (typeof FORMATS)[number], result: CompareResult, outcomes: readonly PointOutcome[]): string {
@@ -157,7 +163,7 @@ function formatted(format: (typeof FORMATS)[number], result: CompareResult, outc
 function checkPaths(outcomes: readonly PointOutcome[]): void {
   const problems = outcomes.flatMap((o) => pathProblem(o.result) ?? []);
   if (problems.length === 0) return;
-  for (const problem of problems) process.stderr.write(`${pc.red("faultline:")} ${problem}\n`);
+  for (const problem of problems) process.stderr.write(`${colors(process.stderr).red("faultline:")} ${problem}\n`);
   process.exitCode = 1;
 }
 

@@ -8,7 +8,8 @@
  */
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
-import { type TracedRun, ftraceText, lockStatTable, runCsv, runTable, scalingSvg, seriesOf } from "../../report/index.js";
+import { lockStatTable, runCsv, runTable } from "../../report/run-report.js";
+import { type TracedRun, ftraceText } from "../../report/trace-report.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import type { RunResult } from "../../sim/result.js";
 import { Run } from "../../sim/run.js";
@@ -59,7 +60,7 @@ async function runCommand(workload: string, options: RunOptions, command: Comman
   } finally {
     progress.stop();
   }
-  emit(formatted(format, results, traced), options.output);
+  emit(await formatted(format, results, traced), options.output);
   if (format === "trace" || format === "chrome") {
     process.stderr.write(`${results.map((r) => `state_sha256 ${r.state_sha256}`).join("\n")}\n`);
   }
@@ -80,7 +81,7 @@ function tracedRun(run: Run): TracedRun {
   return { name, events: run.machine.trace(), written: run.machine.traceWritten(), cpus: config.cpus ?? 1 };
 }
 
-function formatted(format: Format, results: readonly RunResult[], traced: readonly TracedRun[]): string {
+async function formatted(format: Format, results: readonly RunResult[], traced: readonly TracedRun[]): Promise<string> {
   switch (format) {
     case "json":
       return JSON.stringify(results, undefined, 2);
@@ -90,8 +91,11 @@ function formatted(format: Format, results: readonly RunResult[], traced: readon
       return traced.map(ftraceText).join("\n");
     case "chrome":
       return JSON.stringify(chromeTraces(traced));
-    case "svg":
+    case "svg": {
+      // Half of the time that the command takes to start, for those who draw.
+      const { scalingSvg, seriesOf } = await import("../../report/scaling-plot.js");
       return scalingSvg(seriesOf(results), results[0]?.workload ?? "");
+    }
     case "lock_stat":
       return results.map((r) => `# ${r.tasks} tasks, seed ${r.seed}\n${lockStatTable(r, columns())}`).join("\n\n");
     case "table":
