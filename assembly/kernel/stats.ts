@@ -97,6 +97,8 @@ function regimeStatName(i: u32): string {
     case 63: return "cowfs_csum_errors";
     case 64: return "cowfs_ordered_extents";
     case 65: return "cowfs_free_clusters";
+    case 66: return "reservation_waits";
+    case 67: return "reservation_wait_ns";
     default: return "";
   }
 }
@@ -128,6 +130,8 @@ function regimeStatValue(i: u32): f64 {
     case 55: return <f64>m.dirtyThrottleNs;
     case 56: return <f64>m.pgallocFailures;
     case 57: return <f64>sumIdle();
+    case 66: return <f64>m.reserveWaits;
+    case 67: return <f64>m.reserveWaitNs;
     default: return <f64>cowfsStat(i - 58);
   }
 }
@@ -230,6 +234,8 @@ export function statsReset(): void {
   m.faultAroundPages = 0;
   m.dirtyThrottles = 0;
   m.dirtyThrottleNs = 0;
+  m.reserveWaits = 0;
+  m.reserveWaitNs = 0;
   const first = changetype<usize>(m) + offsetof<MmState>("mkwriteFaults");
   memory.fill(first, 0, offsetof<MmState>("stashes") - offsetof<MmState>("mkwriteFaults"));
   sched().lineTransfers = 0;

@@ -149,6 +149,9 @@ export class MmState {
   throttleWait1: u64;
   dirtyThrottles: u64;
   dirtyThrottleNs: u64;
+  /** Reservations of space that had to wait, and for how long (filesystems count them). */
+  reserveWaits: u64;
+  reserveWaitNs: u64;
   /** Pins and unpins an inode for the flusher (fs room). */
   igrabFn: (host: usize) => void;
   iputFn: (host: usize) => void;

@@ -6,7 +6,7 @@
  *
  * Interface: startThreads, flushDelalloc.
  * Invariants:
- *   [fl-1] a ticket fails only after two rounds in which all delalloc was written and a transaction committed.
+ *   [fl-1] a ticket fails only after two rounds at the head of the queue: all delalloc written, a transaction committed.
  *   [fl-2] neither thread holds anything while it looks for work; CowfsInfo.threadBusy keeps a mount while it is worked on.
  * Locks: none on entry of a round.
  * Why not flush in the task that waits: it may hold mmap_sem or i_rwsem, which writeback may need; btrfs has a worker, too.
@@ -21,7 +21,7 @@ import { sleepOn, sleepOnTimeout, waitQueueInit, wakeAll } from "../../sched/wai
 import { Inode, ihold, iput } from "../inode";
 import { commitTransaction } from "./commit";
 import { finishOrdered, orderedOfDone } from "./ordered";
-import { failTickets, grantTickets } from "./reserve";
+import { failTickets, grantTickets, headTicket } from "./reserve";
 import { CowInode, CowfsInfo, cowfsState } from "./state";
 
 const WAIT_WORK: u32 = 44;
@@ -115,23 +115,29 @@ function noteFlush(info: CowfsInfo, step: u32): void {
   traceEmit(nowNs(), TP_COWFS_FLUSH_SPACE, sched().cpu.id, sched().current.id, step, info.freeClusters);
 }
 
-/** Serves the tickets, until none is left ([fl-1]). */
+/** Serves the tickets, until none is left. Rounds are counted for the ticket at the head: one that came later begins anew ([fl-1]). */
 function makeSpace(info: CowfsInfo): void {
+  let served: u32 = 0;
+  let rounds: u32 = 0;
   while (true) {
-    for (let round: u32 = 0; round < ROUNDS; round++) {
-      grantTickets(info);
-      if (listEmpty(info.ticketList)) return;
-      noteFlush(info, 1);
-      flushDelalloc(info);
-      grantTickets(info);
-      if (listEmpty(info.ticketList)) return;
-      noteFlush(info, 2);
-      commitTransaction(info);
-      if (info.aborted != 0) break;
-    }
     grantTickets(info);
-    failTickets(info);
-    if (listEmpty(info.ticketList)) return;
+    const head = headTicket(info);
+    if (head == 0) return;
+    if (head != served) {
+      served = head;
+      rounds = 0;
+    }
+    if (rounds == ROUNDS || info.aborted != 0) {
+      failTickets(info);
+      continue;
+    }
+    noteFlush(info, 1);
+    flushDelalloc(info);
+    grantTickets(info);
+    if (headTicket(info) != head) continue;
+    noteFlush(info, 2);
+    commitTransaction(info);
+    rounds++;
   }
 }
 

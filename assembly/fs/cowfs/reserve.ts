@@ -40,7 +40,7 @@
  *     the handle ends                                                                 -= what is left
  *     at rest                                                         0               0
  *
- * Interface: reserveSpace, releaseSpace, promisesHold, grantTickets, failTickets, Ticket, itemsOfBlocks, metaNeed, checkReserve.
+ * Interface: reserveSpace, releaseSpace, promisesHold, grantTickets, headTicket, failTickets, Ticket, itemsOfBlocks, metaNeed, checkReserve.
  * Invariants:
  *   [cow-5] both lines above hold whenever the last reservation was granted: what is promised can be written.
  *   [cow-6] reservations are granted in the order in which they were asked for, but for those that set space free.
@@ -57,6 +57,7 @@ import { WAKE_SIGNAL, schedule, syncPoint, wakeUp } from "../../sched/core";
 import { C_SPACE_RESERVE, chargeCost } from "../../sched/cost";
 import { TASK_KILLABLE, Task, currentTask, nowNs, sched } from "../../sched/state";
 import { wakeAll } from "../../sched/wait-queue";
+import { mmState } from "../../mm/state";
 import { LEAF_BYTES } from "./layout";
 import { needForData } from "./space";
 import {
@@ -88,6 +89,8 @@ export class Ticket {
   /** TreeReserve asked for, or 0. */
   want: usize;
   margin: u32;
+  /** Tickets are numbered from 1, in the order in which they were asked for. */
+  number: u32;
 
   get link(): ListHead {
     return changetype<ListHead>(changetype<usize>(this));
@@ -203,7 +206,7 @@ export function reserveSpace(info: CowfsInfo, dataBlocks: u32, metaBlocks: u32, 
   ticket.margin = margin;
   ticket.task = currentTask();
   listAddTail(ticket.link, info.ticketList);
-  info.ticketsQueued++;
+  ticket.number = ++info.ticketsQueued;
   traceEmit(nowNs(), TP_COWFS_TICKET, sched().cpu.id, sched().current.id, dataBlocks, info.freeClusters);
   wakeAll(cowfsState().flushWait);
   return waitForTicket(info, ticket);
@@ -211,6 +214,7 @@ export function reserveSpace(info: CowfsInfo, dataBlocks: u32, metaBlocks: u32, 
 
 function waitForTicket(info: CowfsInfo, ticket: Ticket): i32 {
   let result: i32 = 0;
+  const startNs = nowNs();
   while (ticket.state == TICKET_WAITING) {
     const task = currentTask();
     task.state = TASK_KILLABLE;
@@ -221,6 +225,8 @@ function waitForTicket(info: CowfsInfo, ticket: Ticket): i32 {
       break;
     }
   }
+  mmState().reserveWaits++;
+  mmState().reserveWaitNs += nowNs() - startNs;
   if (ticket.state == TICKET_FAILED) result = info.aborted != 0 ? -EROFS : -ENOSPC;
   kmemCacheFree(cowCache(CACHE_TICKET), changetype<usize>(ticket));
   // Those behind may be smaller.
@@ -236,6 +242,11 @@ function finish(ticket: Ticket, state: u32): void {
 
 function firstTicket(info: CowfsInfo): Ticket {
   return changetype<Ticket>(changetype<usize>(listFirst(info.ticketList)));
+}
+
+/** Number of the ticket at the head of the queue, 0 when nobody waits. */
+export function headTicket(info: CowfsInfo): u32 {
+  return listEmpty(info.ticketList) ? 0 : firstTicket(info).number;
 }
 
 /** Grants tickets from the head while they fit ([cow-6]). Does not sleep. */
