@@ -16,7 +16,7 @@ import {
 import { ParseError } from "../sim/parse.js";
 import type { KernelImage } from "../sim/run.js";
 import type { SweepDescription } from "../sim/sweep.js";
-import type { WorkloadInput } from "../workloads/index.js";
+import { type WorkloadInput, workloadByName } from "../workloads/index.js";
 import { readCosts } from "./cost-file.js";
 import { UsageError } from "./errors.js";
 
@@ -47,7 +47,7 @@ export function describeRun(command: Command, defaults: Partial<RunText> = {}): 
     .option("--memory <size>", "guest memory", d.memory)
     .option("--seed <n>", "first seed", d.seed)
     .option("--seeds <n>", "number of seeds, one run each", d.seeds)
-    .option("--duration <time>", "simulated time measured", d.duration)
+    .option("--duration <time>", "simulated time measured; workloads may have one of their own", d.duration)
     .option("--warmup <time>", "simulated time before it", d.warmup)
     .option("--length <size>", "bytes each task maps (default: 128M, or what fits)")
     .option("--costs <file>", "cost table overrides: a JSON file, or the object itself (see: faultline costs)")
@@ -66,6 +66,12 @@ export function usage<T>(read: () => T): T {
     if (error instanceof ParseError) throw new UsageError(error.message);
     throw error;
   }
+}
+
+/** The options, with the time that the workload asks for where the user names none. */
+export function withDuration<T extends { duration: string }>(workload: string, options: T, command: Command): T {
+  const duration = workloadByName(workload)?.duration;
+  return duration === undefined || command.getOptionValueSource("duration") === "cli" ? options : { ...options, duration };
 }
 
 /** The workload's name, checked. */

@@ -127,6 +127,13 @@ const PATH: readonly Metric[] = [
     better: "higher",
     of: (r) => share(counter(r, "mkwrite_completed"), counter(r, "mkwrite_unlocked_attempts"), 100),
   },
+  {
+    name: "slow_reservations_percent",
+    label: "slow reservations",
+    unit: "%",
+    summary: "reservations of space that had to wait for it, per run of ->page_mkwrite",
+    of: (r) => share(counter(r, "reservation_waits"), counter(r, "mkwrite_runs"), 100),
+  },
 ];
 
 const READ_WAIT = latencies(

@@ -1,6 +1,7 @@
 /**
  * The workloads by name.
  */
+import { btrfsTail } from "./btrfs-tail.js";
 import { fioWorkload } from "./fio/workload.js";
 import { fork1 } from "./fork.js";
 import { inversion } from "./inversion.js";
@@ -27,6 +28,7 @@ export const WORKLOADS: readonly Workload[] = [
   mmapChurn,
   spawn,
   inversion,
+  btrfsTail,
 ];
 
 /** A file that is a workload. */

@@ -26,8 +26,8 @@ export function* faultAgain(task: TaskContext, at: number) {
   yield* mem.touch(at + part * bytes, bytes, { write: true });
 }
 
-/** mmap and munmap of 64 KiB, at most `rate` a second each; what both took is recorded. */
-function churner(count: number, rate: number): Actor {
+/** mmap and munmap of 64 KiB, at most `rate` a second each; what both took goes to the recorder. */
+export function churner(recorder: number, count: number, rate: number): Actor {
   const periodNs = Math.floor(1e9 / rate);
   return {
     name: "churner",
@@ -37,10 +37,10 @@ function churner(count: number, rate: number): Actor {
       const startNs = yield* now();
       const at = must(yield* sys.mmap(0, CHURN_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS), "mmap");
       const mappedNs = yield* now();
-      yield* record(CHURN, mappedNs - startNs);
+      yield* record(recorder, mappedNs - startNs);
       must(yield* sys.munmap(at, CHURN_BYTES), "munmap");
       const endNs = yield* now();
-      yield* record(CHURN, endNs - mappedNs);
+      yield* record(recorder, endNs - mappedNs);
       const leftNs = periodNs - (endNs - startNs);
       if (leftNs > 0) yield* sys.nanosleep(leftNs);
     },
@@ -61,6 +61,6 @@ export const mmapChurn: Workload = {
   recorded: [{ name: "churn_ns", summary: "one call of mmap or munmap of 64 KiB" }, victimRecord()],
   prepare: ownMapping,
   pass: faultAgain,
-  actors: ({ options }) => [churner(numberOption(options, "writers"), numberOption(options, "rate")), procVictim(options, VICTIM)],
+  actors: ({ options }) => [churner(CHURN, numberOption(options, "writers"), numberOption(options, "rate")), procVictim(options, VICTIM)],
   iterations: touchesOf,
 };

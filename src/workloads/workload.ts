@@ -81,6 +81,8 @@ export interface Workload {
   machine?(context: RunContext): Partial<MachineConfig>;
   /** It measures page_mkwrite: a filesystem without one gives it nothing to do. */
   needsMkwrite?: boolean;
+  /** Simulated time that the command line measures unless told; absent: as long as for any other. */
+  duration?: string;
   /** What --set can change. */
   options?: readonly WorkloadOption[];
   /** Variants that a comparison runs side by side, "key=value" each, unless --set picks one. */
@@ -101,7 +103,7 @@ export interface Workload {
   ends?: boolean;
   /** Instead of tasks and actors: the processes of a workload that lays itself out. It meets nobody at the barrier. */
   processes?(context: RunContext): readonly { fn: GuestFn; cpu?: number }[];
-  /** Emulated CPUs that such a workload asks for. */
+  /** Emulated CPUs, where one a task and actor is not what the workload needs. */
   cpus?(context: RunContext): number;
   /** Iterations since statsReset, as will-it-scale counts them. */
   iterations(machine: Machine): number;

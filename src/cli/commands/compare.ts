@@ -29,7 +29,7 @@ import type { WorkloadInput } from "../../workloads/index.js";
 import { readCosts } from "../cost-file.js";
 import { UsageError } from "../errors.js";
 import { inputOf, warnOf } from "../input.js";
-import { type RunOptions, collected, costNames, usage } from "../options.js";
+import { type RunOptions, collected, costNames, usage, withDuration } from "../options.js";
 import { checkOutput, colors, columns, emit, progressBar } from "../output.js";
 import { fioSet } from "./fio.js";
 
@@ -60,7 +60,7 @@ export function registerCompare(cli: Command): void {
     .option("--sockets <n>", "sockets the CPUs are spread over (default: 4 from four CPUs on)")
     .option("--memory <size>", "guest memory", d.memory)
     .option("--length <size>", "bytes each task maps")
-    .option("--duration <time>", "simulated time measured", d.duration)
+    .option("--duration <time>", "simulated time measured; workloads may have one of their own", d.duration)
     .option("--warmup <time>", "simulated time before it", d.warmup)
     .option("--stagger <time>", "tasks begin their loops up to this much apart, by the seed", d.stagger)
     .option("--costs <file>", "cost table overrides, JSON (see: faultline costs)")
@@ -86,7 +86,7 @@ function describe(workload: string, o: CompareOptions, kernel: KernelImage, comm
   const input = inputOf(workload);
   if (input) warnOf(input);
   const set = input ? { set: fioSet(o, command).join(",") } : {};
-  const described = usage(() => compareOfText({ ...o, ...set, workload }, commandLine(command), input));
+  const described = usage(() => compareOfText({ ...withDuration(workload, o, command), ...set, workload }, commandLine(command), input));
   const description = { ...described, ...fileTasks(input, described.tasks, command) };
   if (o.costs === undefined) return description;
   return { ...description, config: { ...description.config, costs: readCosts(o.costs, costNames(kernel)) } };

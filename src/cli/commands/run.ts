@@ -17,7 +17,7 @@ import { sweepPoints } from "../../sim/sweep.js";
 import { UsageError } from "../errors.js";
 import { saveImageOf } from "../image.js";
 import { inputOf } from "../input.js";
-import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf } from "../options.js";
+import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf, withDuration } from "../options.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
 import { runJobFile } from "./fio.js";
 
@@ -39,7 +39,7 @@ async function runCommand(workload: string, options: RunOptions, command: Comman
   const format = checkFormat(options.format);
   checkOutput(options.output);
   const kernel = await loadKernel(options.checked === true);
-  const points = sweepPoints(sweepOf(workload, options, kernel));
+  const points = sweepPoints(sweepOf(workload, withDuration(workload, options, command), kernel));
   const { saveImage } = options;
   if (saveImage !== undefined && points.length > 1) throw new UsageError(`--save-image takes one run, not ${points.length}`);
   checkOutput(saveImage);
