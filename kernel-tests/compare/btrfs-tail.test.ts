@@ -84,7 +84,7 @@ describe("on a nearly full filesystem", () => {
 });
 
 test("on pagestore, which has no tickets, no reservation is slow", async () => {
-  const { result, live } = await measured({ fs: "pagestore", tasks: 4, lenBytes: 4 << 20 });
+  const { result, live } = await measured({ fs: "pagestore", free: "1M", lenBytes: 1 << 20 });
   expect(live).toBe(LIVE);
   expect(result.simulated.counters.reservation_waits).toBe(0);
   expect(result.simulated.recorded.churn_ns?.N).toBeGreaterThan(0);

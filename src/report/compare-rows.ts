@@ -43,7 +43,13 @@ const GROUPS: readonly { title: string; metrics: readonly string[] }[] = [
     metrics: ["read_wait_p50_ns", "read_wait_p99_ns", "read_wait_max_ns", "write_wait_p50_ns", "write_wait_p99_ns", "write_wait_max_ns"],
   },
 ];
-const PATH_METRICS = ["callbacks_per_fault", "unlocked_attempts", "stash_accepted_percent", "completed_percent", "slow_reservations_percent"];
+const PATH_METRICS = [
+  "callbacks_per_fault",
+  "unlocked_attempts",
+  "stash_accepted_percent",
+  "completed_percent",
+  "slow_reservations_percent",
+];
 
 /** The order in which points stand below each other: what is compared, side by side. */
 function ordered(result: CompareResult): ComparePoint[] {

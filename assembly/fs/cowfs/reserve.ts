@@ -40,7 +40,8 @@
  *     the handle ends                                                                 -= what is left
  *     at rest                                                         0               0
  *
- * Interface: reserveSpace, releaseSpace, promisesHold, grantTickets, headTicket, failTickets, Ticket, itemsOfBlocks, metaNeed, checkReserve.
+ * Interface: reserveSpace, releaseSpace, promisesHold, grantTickets, headTicket, failTickets, Ticket,
+ *            itemsOfBlocks, metaNeed, checkReserve.
  * Invariants:
  *   [cow-5] both lines above hold whenever the last reservation was granted: what is promised can be written.
  *   [cow-6] reservations are granted in the order in which they were asked for, but for those that set space free.
