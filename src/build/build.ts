@@ -1,7 +1,7 @@
 /*
  * Builds everything under build/: the two kernels, the test harness, the library and CLI with their types, the web page.
  *
- *   tsx src/build/build.ts [--only wasm,js,types,lab] [--force]
+ *   tsx src/build/build.ts [--only wasm,js,types,lab,plain] [--force]
  *
  * A part is skipped when the hash of its inputs is the one it was built from.
  */
@@ -70,6 +70,16 @@ async function buildWasm(): Promise<void> {
       asc("assembly/flags/checked.ts", "assembly/index.ts", "--config", "asconfig.json", "--target", "checked"),
     ),
   ]);
+}
+
+/** The kernel without the pass that switches stacks, for `npm run bench`: it runs until something would block. */
+async function buildPlain(): Promise<void> {
+  await part("plain", ["assembly", "asconfig.json"], ["faultline.plain.wasm"], () =>
+    asc(
+      ...["assembly/flags/release.ts", "assembly/index.ts", "--config", "asconfig.json", "--target", "release"],
+      ...["--runPasses", "", "-o", "build/faultline.plain.wasm"],
+    ),
+  );
 }
 
 async function buildHarness(): Promise<void> {
@@ -155,6 +165,7 @@ async function main(): Promise<void> {
   if (only.includes("wasm")) await buildWasm();
   await Promise.all([
     only.includes("harness") && existsSync(join(root, "kernel-tests/harness/index.ts")) ? buildHarness() : undefined,
+    only.includes("plain") ? buildPlain() : undefined,
     only.includes("js") ? buildJs() : undefined,
     only.includes("types") ? buildTypes() : undefined,
     only.includes("lab") ? buildLab() : undefined,
