@@ -11,6 +11,7 @@ import { msyncStorm } from "./msync-storm.js";
 import { mmap1, mmap2 } from "./mmap.js";
 import { pageFault1, pageFault2, pageFault3, pageFault4 } from "./page-fault.js";
 import { spawn } from "./spawn.js";
+import { traceWorkload } from "./trace/workload.js";
 import { truncateRace } from "./truncate-race.js";
 import type { Workload } from "./workload.js";
 
@@ -42,7 +43,7 @@ export interface WorkloadInput {
 /** The workload of that name, or the one that the input describes; undefined for an unknown name. */
 export function workloadOf(name: string, input: WorkloadInput | undefined): Workload | undefined {
   if (input?.kind === "fio") return fioWorkload(input.text, input.name);
-  if (input) throw new Error(`no reader for ${input.kind} files`);
+  if (input) return traceWorkload(input.text, input.name);
   return workloadByName(name);
 }
 
