@@ -11,6 +11,7 @@ import { registerCalibrate, registerCosts } from "./commands/calibrate.js";
 import { registerFsck } from "./commands/fsck.js";
 import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
+import { registerImportStrace, registerReplayTrace } from "./commands/replay-trace.js";
 import { registerRun } from "./commands/run.js";
 import { registerWorkloads } from "./commands/workloads.js";
 import { UsageError } from "./errors.js";
@@ -21,6 +22,8 @@ const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerCompare,
   registerWorkloads,
   registerReplay,
+  registerReplayTrace,
+  registerImportStrace,
   registerInspect,
   registerFsck,
   registerCalibrate,

@@ -85,7 +85,7 @@ function commandLine(command: Command): string {
 function describe(workload: string, o: CompareOptions, kernel: KernelImage, command: Command): CompareDescription {
   const input = inputOf(workload);
   if (input) warnOf(input);
-  const set = input ? { set: fioSet(o, command).join(",") } : {};
+  const set = input?.kind === "fio" ? { set: fioSet(o, command).join(",") } : {};
   const described = usage(() => compareOfText({ ...withDuration(workload, o, command), ...set, workload }, commandLine(command), input));
   const description = { ...described, ...fileTasks(input, described.tasks, command) };
   if (o.costs === undefined) return description;
@@ -99,6 +99,9 @@ function fileTasks(
   command: Command,
 ): Pick<CompareDescription, "tasks" | "tasksOption"> {
   if (!input) return { tasks };
+  if (input.kind === "trace" && command.getOptionValueSource("tasks") === "cli") {
+    throw new UsageError("--tasks means nothing to a trace: it has its own threads");
+  }
   return command.getOptionValueSource("tasks") === "cli" ? { tasks, tasksOption: "numjobs" } : { tasks: [1] };
 }
 

@@ -20,6 +20,7 @@ import { inputOf } from "../input.js";
 import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf, withDuration } from "../options.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
 import { runJobFile } from "./fio.js";
+import { replayTrace } from "./replay-trace.js";
 
 /** A run is measured in so many steps, for the bar. Where it is stopped makes no difference to it ([core-4]). */
 const STEPS = 50;
@@ -34,6 +35,7 @@ export function registerRun(cli: Command): void {
 
 async function runCommand(workload: string, options: RunOptions, command: Command): Promise<void> {
   const input = inputOf(workload);
+  if (input?.kind === "trace") return replayTrace(input, options, command);
   if (input) return runJobFile(input, options, command);
   checkWorkload(workload);
   const format = checkFormat(options.format);
