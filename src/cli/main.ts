@@ -13,6 +13,7 @@ import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
 import { registerImportStrace, registerReplayTrace } from "./commands/replay-trace.js";
 import { registerRun } from "./commands/run.js";
+import { registerSettle } from "./commands/settle.js";
 import { registerWorkloads } from "./commands/workloads.js";
 import { UsageError } from "./errors.js";
 import { colors } from "./output.js";
@@ -20,6 +21,7 @@ import { colors } from "./output.js";
 const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerRun,
   registerCompare,
+  registerSettle,
   registerWorkloads,
   registerReplay,
   registerReplayTrace,

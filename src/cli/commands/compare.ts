@@ -2,7 +2,7 @@
  * `faultline compare <workload|job.fio>`: one workload under several regimes, on several filesystems, side by side.
  *
  * Interface: registerCompare.
- * Invariants: [cli-cmp] exit 1 when a helper was asked for and never used, or when a baseline check finds a regression.
+ * Invariants: [cli-base] exit 1 when a baseline check finds a regression; and [cli-cmp].
  * Locks: none.
  * Why not `run` with lists: run says what a machine does; compare says what differs, and whether the seeds can tell.
  */
@@ -21,7 +21,6 @@ import { COMPARE_TEXT_DEFAULTS, type CompareText, compareOfText } from "../../si
 import { FILESYSTEM_NAMES } from "../../sim/filesystems.js";
 import type { PointOutcome } from "../../sim/outcome.js";
 import { parseWhole } from "../../sim/parse.js";
-import { pathProblem } from "../../sim/path.js";
 import { runJobs } from "../../sim/pool.js";
 import { regimeName, regimeOf } from "../../sim/regimes.js";
 import type { KernelImage } from "../../sim/run.js";
@@ -30,7 +29,8 @@ import { readCosts } from "../cost-file.js";
 import { UsageError } from "../errors.js";
 import { inputOf, warnOf } from "../input.js";
 import { type RunOptions, collected, costNames, usage, withDuration } from "../options.js";
-import { checkOutput, colors, columns, emit, progressBar } from "../output.js";
+import { checkOutput, columns, emit, progressBar } from "../output.js";
+import { checkPaths } from "../paths.js";
 import { fioSet } from "./fio.js";
 
 const FORMATS = ["table", "json", "csv", "chrome", "trace", "lock_stat", "hist"] as const;
@@ -161,13 +161,6 @@ function formatted(format: (typeof FORMATS)[number], result: CompareResult, outc
     default:
       return [compareTable(result, columns()), verdict(result).join("\n")].filter((text) => text !== "").join("\n\n");
   }
-}
-
-function checkPaths(outcomes: readonly PointOutcome[]): void {
-  const problems = outcomes.flatMap((o) => pathProblem(o.result) ?? []);
-  if (problems.length === 0) return;
-  for (const problem of problems) process.stderr.write(`${colors(process.stderr).red("faultline:")} ${problem}\n`);
-  process.exitCode = 1;
 }
 
 function checkBaseline(before: CompareResult, after: CompareResult, threshold: number, file: string): void {
