@@ -58,17 +58,16 @@ function stepRows(steps: CostSteps): string[][] {
     first(ns).toFixed(0),
     ...ns.slice(1).map((value) => `${value.toFixed(0)} (${value >= first(ns) ? "+" : ""}${(value - first(ns)).toFixed(0)})`),
   ];
-  const rows = steps.steps.map(({ cost, ns }) => row(STEP_WORDS[cost] ? `${STEP_WORDS[cost]} (${cost})` : cost, ns));
-  return [...rows, row("whole fault, mean", steps.faultNs)];
+  const rows = steps.steps.map(({ cost, ns }) => [...row(cost, ns), STEP_WORDS[cost] ?? ""]);
+  return [...rows, [...row("whole fault", steps.faultNs), "mean"]];
 }
 
 const GAIN_METRICS: readonly (readonly [string, string])[] = [
   ["faults/s", "faults_per_s"],
-  ["write wait p50", "write_wait_p50_ns"],
+  ["writer p50", "write_wait_p50_ns"],
   ["p99", "write_wait_p99_ns"],
   ["max", "write_wait_max_ns"],
-  ["victim p50", "victim_cmdline_p50_ns"],
-  ["p99", "victim_cmdline_p99_ns"],
+  ["victim p99", "victim_cmdline_p99_ns"],
   ["max", "victim_cmdline_max_ns"],
 ];
 
@@ -176,7 +175,7 @@ export function settleText(result: SettleResult, columns: number): string {
     [
       `1. What it costs: ${compareHeader(cost)}`,
       table(["regime", "faults/s", "change", "fault p50", "path"], costRows(cost), columns),
-      table(["ns of a fault, by entry of the cost table", ...steps.regimes], stepRows(steps), columns),
+      table(["ns of a fault", ...steps.regimes, ""], stepRows(steps), columns),
       again(cost),
     ],
     [

@@ -14,6 +14,7 @@
  */
 import { type MkwriteRegime } from "../host/config.js";
 import type { PointJob, PointOutcome } from "./outcome.js";
+import type { RunResult } from "./result.js";
 import type { RunDescription } from "./run.js";
 
 export interface CostStep {
@@ -62,8 +63,11 @@ export function costStepJobs(fs: string, regimes: readonly MkwriteRegime[], cost
 /** What the outcomes of costStepJobs say. */
 export function costSteps(regimes: readonly MkwriteRegime[], costs: readonly string[], outcomes: readonly PointOutcome[]): CostSteps {
   const each = costs.length + 1;
-  if (outcomes.length !== regimes.length * each) throw new Error("one outcome a regime and entry");
-  const simulated = (regime: number, entry: number) => outcomes[regime * each + entry]!.result.simulated;
+  const simulated = (regime: number, entry: number): RunResult["simulated"] => {
+    const outcome = outcomes[regime * each + entry];
+    if (!outcome) throw new Error("one outcome a regime and entry");
+    return outcome.result.simulated;
+  };
   const mean = (regime: number, entry: number): number => simulated(regime, entry).fault_ns.mean;
   const steps = costs
     .map((cost, i): CostStep => ({ cost, ns: regimes.map((_, r) => mean(r, 0) - mean(r, i + 1)) }))

@@ -9,10 +9,9 @@
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { settleSentences, settleText } from "../../report/settle-text.js";
-import { COMPARE_TEXT_DEFAULTS } from "../../sim/describe-compare.js";
 import { parseWhole } from "../../sim/parse.js";
 import { runJobs } from "../../sim/pool.js";
-import { settleJobs, settlePlan, settleResult } from "../../sim/settle.js";
+import { SETTLE_SEEDS, settleJobs, settlePlan, settleResult } from "../../sim/settle.js";
 import { checkOneOf, costNames, usage } from "../options.js";
 import { checkPaths } from "../paths.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
@@ -28,7 +27,7 @@ export function registerSettle(cli: Command): void {
   cli
     .command("settle")
     .description("what dropping mmap_sem across ->page_mkwrite costs, what it gains, whom it rescues: three comparisons, three sentences")
-    .option("--seeds <n>", "number of seeds, one run each", COMPARE_TEXT_DEFAULTS.seeds)
+    .option("--seeds <n>", "number of seeds, one run each", SETTLE_SEEDS)
     .option("--threads <n>", "worker threads of this computer (default: one a core)")
     .option("-o, --output <file>", "write the result there")
     .option("--format <format>", "table or json", "table")
