@@ -269,6 +269,7 @@ function notePointer(f: Fsck, cluster: u32, mayShare: bool): i32 {
   f.place = cluster;
   if (cluster >= info.clusters) return -FSCK_SPACE;
   const c = info.cluster(cluster);
+  assert(c.pinnedEven == 0 && c.pinnedOdd == 0, "[fk-3] a check gives nothing up");
   if (c.refs != 0) {
     if (!mayShare) return -FSCK_SPACE;
     c.refs++;

@@ -136,6 +136,7 @@ export function inodeItemFill(item: usize, inode: Inode, transid: u64): void {
 export function inodeChanged(handle: CowHandle, inode: Inode): void {
   const ci = cowInode(inode);
   const info = handle.info;
+  assert(handle.transid >= ci.lastTrans, "[tx-1] transactions change an inode in order");
   ci.lastTrans = handle.transid;
   if (ci.delayed != 0) return;
   ci.delayed = 1;

@@ -71,7 +71,10 @@ function makeInode(dir: Inode, name: usize, lenBytes: u32, mode: u32, target: us
     info.nextIno++;
     const ci = cowInode(inode);
     ci.generation = handle.transid;
+    // An fsync of a file that was only made commits its name.
+    ci.lastTrans = handle.transid;
     ci.nlink = (mode & S_IFMT) == S_IFDIR ? 2 : 1;
+    assert(handle.transid > info.committed, "[tx-1] an inode is made in a transaction that is not on the disk yet");
     if (target != 0) inode.mapping.sizeBytes = targetBytes;
     error = enterInode(handle, dir, name, lenBytes, inode, target);
     if (error != 0) discardNewInode(inode);

@@ -1,8 +1,8 @@
 /*
  * Changes of a file's extent: truncate, hole punch, preallocation.
  *
- *     shrink   the last block's rest zeroed through the page cache (it is copied on write like any store) -> i_size, page cache
- *              -> ordered extents beyond waited for -> items beyond dropped, in as many transactions as it takes
+ *     shrink   the last block's rest zeroed through the page cache (it is copied on write like any store), written, and in the trees
+ *              -> i_size, page cache -> ordered extents beyond waited for -> items beyond dropped, in as many transactions as it takes
  *     punch    the edges zeroed likewise -> page cache of the whole blocks -> ordered extents -> items -> page cache once more: a
  *              reader may have brought old data in between
  *     fallocate  holes become delalloc zeros: in a filesystem that never overwrites, space set aside in place is no use to a store,
@@ -10,10 +10,12 @@
  *
  * Interface: cowfsSetSize, cowfsFallocate, endTruncate.
  * Invariants:
- *   [ct-1] nothing of the disk beyond i_size is shown again when the file grows: the last block is zero there, items are gone.
+ *   [ct-1] nothing of the disk beyond i_size is shown again when the file grows: the last block is zero there, items are gone;
+ *          on the disk as well, at every commit, for the file may grow there before any of its blocks is written again.
  *   [ct-2] a truncate that takes several transactions has an orphan item from the first to the last: mount ends it after a crash.
  * Locks: i_rwsem (the caller's) -> invalidate_lock -> page locks, and apart from those a handle -> trees.
  * Why not zero at the next growth: a growth may not need space, and a read in between would show the rest.
+ * Why not zero in memory alone when a file shrinks: a commit may take the new size ahead of the block, and a crash the block.
  */
 import { EFBIG, ENOMEM, EOPNOTSUPP, EROFS, isErr, ptrErr } from "../../lib/errno";
 import { xaLoad } from "../../lib/xarray";
@@ -24,7 +26,7 @@ import { putPage } from "../../mm/page-alloc";
 import { setPageDirty } from "../../mm/page-writeback";
 import { pageMkclean } from "../../mm/rmap";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
-import { balanceDirtyPages } from "../../mm/writeback";
+import { balanceDirtyPages, filemapWriteAndWait } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
 import { Inode, iSizeWrite, touchTimes } from "../inode";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../operations";
@@ -69,7 +71,11 @@ function touchBlocks(inode: Inode, from: u64, to: u64, zero: bool, scratch: usiz
   const error = prepareBlocks(inode, <u32>(from >> 12), offset, offset + <u32>(to - from), scratch);
   if (error != 0) return error;
   const page = changetype<Page>(<usize>load<u32>(scratch));
-  if (zero) memory.fill(pageAddress(page) + offset, 0, <u32>(to - from));
+  if (zero) {
+    // A store to what is zero now asks page_mkwrite first: a truncate that holds invalidate_lock keeps it out.
+    pageMkclean(page);
+    memory.fill(pageAddress(page) + offset, 0, <u32>(to - from));
+  }
   dirtied(infoOf(inode), page);
   unlockPage(page);
   putPage(page);
@@ -79,6 +85,7 @@ function touchBlocks(inode: Inode, from: u64, to: u64, zero: bool, scratch: usiz
 /** Zeroes [from, to), which lies in one block, as a store would; a hole is zero already. Returns 0 or -errno. */
 function zeroInBlock(inode: Inode, from: u64, to: u64): i32 {
   if (from >= to) return 0;
+  assert(from >> infoOf(inode).blockShift == (to - 1) >> infoOf(inode).blockShift, "what is zeroed lies in one block");
   const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   let result = hasData(inode, from, changetype<ExtentRange>(scratch));
@@ -107,16 +114,39 @@ export function cowfsSetSize(inode: Inode, sizeBytes: u64): i32 {
     touchTimes(inode);
     return noteChange(inode);
   }
-  const end = roundUp(info, sizeBytes);
+  downWrite(mapping.invalidateLock);
+  const error = zeroRest(inode, sizeBytes);
+  if (error != 0) {
+    upWrite(mapping.invalidateLock);
+    return error;
+  }
+  return shrinkLocked(inode, sizeBytes);
+}
+
+/** [ct-1] The last block of a file that is about to end at sizeBytes is zero behind that, on the disk as well. 0 or -errno. */
+function zeroRest(inode: Inode, sizeBytes: u64): i32 {
+  const mapping = inode.mapping;
+  const end = roundUp(infoOf(inode), sizeBytes);
+  assert(sizeBytes < mapping.sizeBytes, "[ct-1] the new end lies in the file");
   const error = zeroInBlock(inode, sizeBytes, end < mapping.sizeBytes ? end : mapping.sizeBytes);
-  return error != 0 ? error : shrink(inode, sizeBytes);
+  if (error != 0 || end == sizeBytes) return error;
+  const pgoff = <u32>(sizeBytes >> 12);
+  const late = filemapWriteAndWait(mapping, pgoff, pgoff);
+  waitOrderedRange(inode, end - infoOf(inode).blockSize, end);
+  return late;
 }
 
 /** i_size goes down; what the last block has beyond it is zero already. Returns 0 or -errno. */
 function shrink(inode: Inode, sizeBytes: u64): i32 {
+  downWrite(inode.mapping.invalidateLock);
+  return shrinkLocked(inode, sizeBytes);
+}
+
+/** As shrink, with invalidate_lock held, which is given up. */
+function shrinkLocked(inode: Inode, sizeBytes: u64): i32 {
   const mapping = inode.mapping;
   const end = roundUp(infoOf(inode), sizeBytes);
-  downWrite(mapping.invalidateLock);
+  assert(sizeBytes <= mapping.sizeBytes, "[ct-1] a file that shrinks was larger");
   iSizeWrite(inode, sizeBytes);
   truncatePageCache(mapping, sizeBytes);
   upWrite(mapping.invalidateLock);
