@@ -136,10 +136,15 @@ export class Guest {
     return fn;
   }
 
+  /** Whether the child of its fork or clone, should there be one, has no guest yet. */
+  get childWaits(): boolean {
+    return this.pendingChild !== undefined;
+  }
+
   /** What brings this guest back as it is now. */
   state(): GuestState {
     const { tid, pid, fn, life, log, context } = this;
-    return { tid, pid, fn, life, log, count: log.length, childWaits: this.pendingChild !== undefined, context };
+    return { tid, pid, fn, life, log, count: log.length, childWaits: this.childWaits, context };
   }
 
   /** The guest of a state. Its next operation is the one after the state's last result. */

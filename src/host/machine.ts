@@ -69,6 +69,8 @@ export type FaultLatency = Latency;
 export interface Snapshot {
   memory: Uint8Array;
   guests: GuestState[];
+  /** Guests that are gone while the child of their fork or clone has not come to the host yet. */
+  departed: GuestState[];
   /** Calls of filesystems in TypeScript that were under way. */
   calls: SavedCall[];
   /** What the machine was made from. */
@@ -106,6 +108,8 @@ export class Machine {
   readonly memory: WebAssembly.Memory;
   private readonly booted: BootedKernel;
   private readonly guests = new Map<number, Guest>();
+  /** Killed in their fork or clone: their child, should it come, takes its function from here. */
+  private readonly departed = new Map<number, Guest>();
   private readonly u32: Uint32Array;
   private readonly u8: Uint8Array;
   private readonly mailbox: Mailbox;
@@ -232,6 +236,7 @@ export class Machine {
     const guest = this.guests.get(tid) ?? this.adopt(task, tid);
     if (this.field(task, this.task.state) === TASK_ZOMBIE) {
       this.guests.delete(tid);
+      if (guest.childWaits) this.departed.set(tid, guest);
       this.guard(() => this.kernel.guestExited(task));
       return;
     }
@@ -251,7 +256,9 @@ export class Machine {
 
   /** A task the host has not seen: the child of a guest whose fork or clone is under way. */
   private adopt(task: number, tid: number): Guest {
-    const fn = this.guests.get(this.field(task, this.task.parent))?.takeChild();
+    const parent = this.field(task, this.task.parent);
+    const fn = (this.guests.get(parent) ?? this.departed.get(parent))?.takeChild();
+    this.departed.delete(parent);
     if (!fn) throw new Error(`task ${tid} has no guest function`);
     return this.addGuest(fn, tid, this.field(task, this.task.tgid));
   }
@@ -448,7 +455,8 @@ export class Machine {
   /** The state of the machine and of its guests. */
   snapshot(): Snapshot {
     const guests = [...this.guests.values()].map((guest) => guest.state());
-    return { memory: this.u8.slice(0, this.usedBytes), guests, calls: this.hostCalls.save(), config: this.configText };
+    const departed = [...this.departed.values()].map((guest) => guest.state());
+    return { memory: this.u8.slice(0, this.usedBytes), guests, departed, calls: this.hostCalls.save(), config: this.configText };
   }
 
   /** Puts a snapshot back, of this machine or of another with the same kernel and configuration. Throws for one of another kind. */
@@ -462,6 +470,8 @@ export class Machine {
     this.dead = undefined;
     this.guests.clear();
     for (const state of snapshot.guests) this.guests.set(state.tid, Guest.restored(state));
+    this.departed.clear();
+    for (const state of snapshot.departed) this.departed.set(state.tid, Guest.restored(state));
     this.hostCalls.restore(snapshot.calls);
   }
 
