@@ -20,6 +20,8 @@ export interface PointOutcome {
   result: RunResult;
   histograms: RunHistograms;
   trace?: TraceEvent[];
+  /** Events since boot: the ring keeps the last of them. */
+  traceWritten?: number;
 }
 
 export async function runJob(kernel: KernelImage, job: PointJob): Promise<PointOutcome> {
@@ -27,5 +29,5 @@ export async function runJob(kernel: KernelImage, job: PointJob): Promise<PointO
   run.warmUp();
   run.measure();
   const outcome: PointOutcome = { result: await run.result(), histograms: run.histograms() };
-  return job.trace === true ? { ...outcome, trace: run.machine.trace() } : outcome;
+  return job.trace === true ? { ...outcome, trace: run.machine.trace(), traceWritten: run.machine.traceWritten() } : outcome;
 }

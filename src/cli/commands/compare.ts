@@ -12,7 +12,7 @@ import { loadKernel } from "../../node.js";
 import { baselineText, compareCsv, compareHistograms, compareTable } from "../../report/compare-text.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import { lockStatTable } from "../../report/run-report.js";
-import { ftraceText } from "../../report/trace-report.js";
+import { type TracedRun, ftraceText } from "../../report/trace-report.js";
 import { verdict } from "../../report/verdict.js";
 import { DEFAULT_THRESHOLD_PERCENT, baselineProblem, compareWithBaseline } from "../../sim/baseline.js";
 import { COMPARE_SCHEMA, type CompareDescription, type CompareResult, compareJobs, compareResult } from "../../sim/compare.js";
@@ -48,7 +48,7 @@ export function registerCompare(cli: Command): void {
   const d = COMPARE_TEXT_DEFAULTS;
   cli
     .command("compare <workload>")
-    .description("run a workload or a job file under several regimes, side by side; exit 1 on a path not taken or a regression")
+    .description("run a workload, a job file or a trace under several regimes, side by side; exit 1 on a path not taken or a regression")
     .option("--regime <list>", "regimes, fault lock + mkwrite each, commas between; * for all", d.regime)
     .option("--fs <list>", `filesystems: ${FILESYSTEM_NAMES.join(", ")}`, d.fs)
     .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-32", d.tasks)
@@ -142,6 +142,11 @@ async function drawn(result: CompareResult, { svg, html }: CompareOptions): Prom
   if (html !== undefined) writeFileSync(html, compareHtml(result));
 }
 
+/** The trace of an outcome that kept one. */
+function tracedOf({ trace, traceWritten, result }: PointOutcome, name: string): TracedRun[] {
+  return trace ? [{ name, events: trace, written: traceWritten ?? trace.length, cpus: result.config.cpus ?? 1 }] : [];
+}
+
 function formatted(format: (typeof FORMATS)[number], result: CompareResult, outcomes: readonly PointOutcome[]): string {
   const title = ({ result: r }: PointOutcome): string =>
     [r.fs, ...r.set, `${r.tasks} tasks`, regimeName(regimeOf(r.config)), `seed ${r.seed}`].join(", ");
@@ -153,9 +158,12 @@ function formatted(format: (typeof FORMATS)[number], result: CompareResult, outc
     case "hist":
       return compareHistograms(result);
     case "chrome":
-      return JSON.stringify(chromeTraces(outcomes.flatMap((o) => (o.trace ? [{ name: title(o), events: o.trace }] : []))));
+      return JSON.stringify(chromeTraces(outcomes.flatMap((o) => tracedOf(o, title(o)))));
     case "trace":
-      return outcomes.flatMap((o) => (o.trace ? [ftraceText({ name: title(o), events: o.trace })] : [])).join("\n\n");
+      return outcomes
+        .flatMap((o) => tracedOf(o, title(o)))
+        .map(ftraceText)
+        .join("\n\n");
     case "lock_stat":
       return outcomes.map((o) => `# ${title(o)}\n${lockStatTable(o.result, columns())}`).join("\n\n");
     default:
