@@ -33,7 +33,7 @@ it("[addr-1] a form survives its address", () => {
 it("the defaults are a short address and a short command", () => {
   expect(hashOf(FORM_DEFAULTS)).toBe("#workload=page_fault3");
   expect(commandOf(FORM_DEFAULTS)).toBe("faultline run page_fault3");
-  expect(commandOf({ ...FORM_DEFAULTS, do: "compare", seeds: "5" })).toBe("faultline compare page_fault3");
+  expect(commandOf({ ...FORM_DEFAULTS, do: "compare", seeds: "5", fs: "cowfs" })).toBe("faultline compare page_fault3");
   expect(sweepOfText(runTextOf(FORM_DEFAULTS)).tasks).toEqual([1, 2, 4]);
 });
 

@@ -89,10 +89,12 @@ let pool: WorkerPool | undefined;
 /** Changes one field, and the address with it. */
 export function edit(name: FormField, value: string): void {
   const next = { ...form.value, [name]: value };
-  // A run says enough with one seed, a comparison needs several: each has its own default.
-  const [one, several] = [FORM_DEFAULTS.seeds, COMPARE_TEXT_DEFAULTS.seeds];
-  if (name === "do" && value === "compare" && next.seeds === one) next.seeds = several;
-  if (name === "do" && value !== "compare" && next.seeds === several) next.seeds = one;
+  // A run says enough with one seed, a comparison needs several, and page_mkwrite: each has its own defaults.
+  if (name === "do") {
+    const [from, to] = value === "compare" ? [FORM_DEFAULTS, COMPARE_TEXT_DEFAULTS] : [COMPARE_TEXT_DEFAULTS, FORM_DEFAULTS];
+    if (next.seeds === from.seeds) next.seeds = to.seeds;
+    if (next.fs === from.fs) next.fs = to.fs;
+  }
   form.value = next;
   history.replaceState(null, "", hashOf(next));
 }

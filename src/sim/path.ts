@@ -4,7 +4,7 @@
  * Interface: PathTaken, pathTaken, pathProblem.
  * Invariants: [path-1] "taken" is said from counters of the measured time, never from the configuration.
  * Locks: none.
- * Why not an assert in the kernel: a machine may rightly have no shared writable mapping; a comparison may not.
+ * Why not an assert in the kernel: a machine may rightly have no shared writable mapping; a comparison of helpers may not.
  */
 import type { RunResult } from "./result.js";
 import { regimeName, regimeOf, usesHelper } from "./regimes.js";
@@ -19,11 +19,16 @@ export function pathTaken(result: RunResult): PathTaken {
   return count("mkwrite_unlocked_attempts") + count("mkwrite_prepared") > 0 ? "taken" : "not taken";
 }
 
-/** Why the run says nothing of its regime, or undefined. */
+/** Why the run says nothing of its regime, or undefined: a helper was asked for, and no page_mkwrite ran without the lock. */
 export function pathProblem(result: RunResult): string | undefined {
-  if (pathTaken(result) !== "not taken") return undefined;
-  const runs = result.simulated.counters.mkwrite_runs ?? 0;
+  const path = pathTaken(result);
+  const regime = regimeOf(result.config);
+  if (!usesHelper(regime) || path === "taken") return undefined;
   const where = `${result.workload} on ${result.fs}, ${result.tasks} tasks, seed ${result.seed}`;
-  const asked = regimeName(regimeOf(result.config));
-  return `path not taken: ${asked} was asked for, page_mkwrite ran ${runs} times, none without the lock (${where})`;
+  const asked = `path not taken: ${regimeName(regime)} was asked for`;
+  if (path === "no page_mkwrite") {
+    return `${asked}, and no fault asked page_mkwrite; it needs shared mappings of such a filesystem (${where})`;
+  }
+  const runs = result.simulated.counters.mkwrite_runs ?? 0;
+  return `${asked}, page_mkwrite ran ${runs} times, none without the lock (${where})`;
 }

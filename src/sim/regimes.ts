@@ -25,7 +25,6 @@ const FAULT_LOCK_DEFAULT: FaultLockRegime = "linux-4.19";
 const MKWRITE_DEFAULT: MkwriteRegime = "generic_page_mkwrite";
 /** D1 is of v1; v3 has D2 to D6. */
 const DEFECTS = 6;
-const D1 = 1;
 
 interface Parts {
   faultLocks?: readonly FaultLockRegime[];
@@ -117,8 +116,7 @@ export function regimeOf(config: MachineConfig): Regime {
   return regime;
 }
 
-/** Whether page_mkwrite should be seen to run without the fault lock. With D1 on it never does, as posted in v1. */
+/** Whether page_mkwrite should be seen to run without the fault lock. With D1 on it never is: as in 2018, the check must find out. */
 export function usesHelper(r: Regime): boolean {
-  if (r.mkwrite === "generic_page_mkwrite") return false;
-  return r.mkwrite !== "bacik-v3" || ((r.bacikDefects ?? 0) & D1) === 0;
+  return r.mkwrite !== "generic_page_mkwrite";
 }
