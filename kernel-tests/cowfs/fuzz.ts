@@ -2,7 +2,7 @@
  * Random operations on a cowfs with power failures in between, against the oracle. One seed is one filesystem: it lives on machine
  * after machine, each mounting what the power failure of the one before left.
  *
- * Interface: runSeed(seed, operations), FuzzResult.
+ * Interface: runSeed(seed, operations), FuzzResult; shown, snapshotsShown, isSnapshot: what a machine shows.
  * Invariants:
  *   [cfz-1] a seed decides everything: block size, regime, operations, when the power fails, which sectors survive.
  *   [cfz-2] every life begins with fsck and a comparison, and every failure names the seed and the operation.
@@ -60,7 +60,7 @@ export interface FuzzResult {
 const full = (path: string): string => `${MNT}/${path}`;
 
 /** What is below a directory. Snapshots (read-only roots) are left to `snapshotsShown`. */
-function* shown(root: string, skip: (name: string) => boolean, prefix = "", into: Shown = new Map()): Call<Shown> {
+export function* shown(root: string, skip: (name: string) => boolean, prefix = "", into: Shown = new Map()): Call<Shown> {
   for (const name of yield* namesIn(`${root}/${prefix}`)) {
     if (prefix === "" && skip(name)) continue;
     const path = prefix + name;
@@ -75,7 +75,14 @@ function* shown(root: string, skip: (name: string) => boolean, prefix = "", into
   return into;
 }
 
-const isSnapshot = (name: string): boolean => name.startsWith("snap");
+export const isSnapshot = (name: string): boolean => name.startsWith("snap");
+
+/** What the snapshots in the root show, by name. */
+export function* snapshotsShown(): Call<Map<string, Shown>> {
+  const all = new Map<string, Shown>();
+  for (const name of (yield* namesIn(MNT)).filter(isSnapshot)) all.set(name, yield* shown(full(name), isSnapshot));
+  return all;
+}
 
 class Life {
   readonly oracle: Oracle;
@@ -177,22 +184,17 @@ class Life {
     this.ended = true;
   }
 
-  private *snapshotsShown(): Call<Map<string, Shown>> {
-    const all = new Map<string, Shown>();
-    for (const name of (yield* namesIn(MNT)).filter(isSnapshot)) all.set(name, yield* shown(full(name), isSnapshot));
-    return all;
-  }
-
   private *compareAfterCrash(): Call<void> {
     const there = yield* shown(MNT, isSnapshot);
-    const found = [...this.oracle.differencesAfterCrash(there), ...this.oracle.snapshotDifferences(yield* this.snapshotsShown())];
+    const snapshots = yield* snapshotsShown();
+    const found = [...this.oracle.differencesAfterCrash(there), ...this.oracle.snapshotDifferences(snapshots)];
     if (found.length > 0) this.fail(["after the crash:", ...found]);
-    this.oracle.adopt(there);
+    this.oracle.adopt(there, snapshots);
   }
 
   private *compare(when: string): Call<void> {
     const found = this.oracle.differences(yield* shown(MNT, isSnapshot));
-    found.push(...this.oracle.snapshotDifferences(yield* this.snapshotsShown()));
+    found.push(...this.oracle.snapshotDifferences(yield* snapshotsShown()));
     if (found.length > 0) this.fail([`${when}:`, ...found]);
   }
 

@@ -275,8 +275,9 @@ export class Oracle {
     });
   }
 
-  /** What is shown is so, and certain: the life after a crash begins. */
-  adopt(shown: Shown): void {
+  /** What is shown is so, and certain: the life after a crash begins, with these snapshots. */
+  adopt(shown: Shown, snapshots: ReadonlyMap<string, Shown>): void {
+    this.snapshots = this.snapshots.filter(({ name }) => snapshots.has(name)).map((one) => ({ ...one, certain: true }));
     const nodes = new Map<number, FileNode>();
     this.names = new Map();
     for (const [path, { kind, ino, content, target }] of shown) {
@@ -307,7 +308,6 @@ export class Oracle {
       for (const path of there.keys()) if (!files.has(path)) found.push(`snapshot ${name}: ${path} should not be`);
     }
     for (const name of shown.keys()) if (!this.snapshots.some((one) => one.name === name)) found.push(`snapshot ${name} should not be`);
-    this.snapshots = this.snapshots.filter(({ name }) => shown.has(name)).map((one) => ({ ...one, certain: true }));
     return found;
   }
 }
