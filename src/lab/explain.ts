@@ -84,6 +84,13 @@ const WORDS: Readonly<Record<string, string | ((event: TraceEvent) => string)>> 
   "btrfs:btrfs_ordered_extent_add":
     "Nothing is overwritten in place: the dirty range gets a new place on the disk, and an ordered extent to watch its IO.",
   "btrfs:btrfs_ordered_extent_start": "Whoever needs the data on disk waits for the ordered extent's IO to end.",
+  "jbd2:jbd2_start_commit": "A transaction of the journal commits: the blocks that it changed are written to the log, in order.",
+  "jbd2:jbd2_end_commit": "The log has the transaction, flushed: from here on a crash does not lose it.",
+  "jbd2:jbd2_checkpoint": "The log runs short: blocks go to their own places, and their room in the log becomes free.",
+  "faultline:jbd2_handle_wait": "The journal has no room for a handle, or its transaction is being settled: the task waits for the commit.",
+  "faultline:jbdfs_already_prepared": "Blocks are mapped and the page is dirty: page_mkwrite answers at once, without a handle.",
+  "fs_dax:dax_insert_pfn_mkwrite": "DAX: the device's own page is mapped writable. There is no page of the page cache.",
+  "fs_dax:dax_writeback_range": "DAX: the pages stored to are write-protected, and the device is flushed.",
   "writeback:wait_on_page_writeback": (e) => `Page ${e.a.toString()} is on its way to the disk: the task waits for it.`,
   "writeback:balance_dirty_pages": "Whoever dirties pages is asked to wait when too many are dirty. The fault lock is not held here.",
   "tlb:tlb_flush": (e) =>
