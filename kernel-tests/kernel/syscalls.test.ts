@@ -49,6 +49,7 @@ const LINUX: Record<string, number> = {
   tgkill: 131,
   getpid: 172,
   getppid: 173,
+  getrusage: 165,
   gettid: 178,
   brk: 214,
   munmap: 215,
