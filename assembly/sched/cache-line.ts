@@ -66,9 +66,10 @@ function transferLine(line: CacheLine, me: u16, now: u64): void {
   if (line.busyUntilNs > now) {
     start = line.busyUntilNs;
     const waitNs = start - now;
-    let waiters = waitNs / (line.lastNs == 0 ? 1 : <u64>line.lastNs);
+    // A wait beyond 32 bits is of more waiters than there are CPUs; within, the host divides twice as fast.
+    let waiters: u32 = waitNs > u32.MAX_VALUE ? u32.MAX_VALUE : <u32>waitNs / (line.lastNs == 0 ? 1 : <u32>line.lastNs);
     if (waiters > s.nCpus) waiters = s.nCpus;
-    price += <u32>waiters * load<u32>(COST_TABLE + (C_LINE_CONTENDER << 2));
+    price += waiters * load<u32>(COST_TABLE + (C_LINE_CONTENDER << 2));
   }
   line.owner = me;
   line.socket = socket;

@@ -24,7 +24,7 @@ import { TP_SCHED_SWITCH, TP_SCHED_WAKEUP } from "../tracepoints";
 import { CacheLine, PRIVATE_STREAK } from "./cache-line";
 import { CHOICE_CPU, CHOICE_PREEMPT, choose } from "./choice";
 import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost";
-import { cpuTreeFirst, cpuTreeFirstKey, cpuTreeKey, cpuTreeSet } from "./cpu-tree";
+import { cpuTreeFirst, cpuTreeKey, cpuTreeOthersKey, cpuTreeSet } from "./cpu-tree";
 import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
 import {
   Cpu, SWITCH_BLOCK, SWITCH_HOST, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
@@ -195,7 +195,7 @@ function skewed(s: SchedState, nextNs: u64): u64 {
 
 function updateHorizon(s: SchedState, cpu: Cpu): void {
   let horizon = eventNextNs();
-  const other = cpuTreeFirstKey();
+  const other = cpuTreeOthersKey(cpu.id);
   if (other < horizon) horizon = other;
   if (cpu.nrRunning != 0 && cpu.sliceEndNs < horizon) horizon = cpu.sliceEndNs;
   s.nextNs = horizon;
@@ -231,7 +231,6 @@ function runCpu(s: SchedState, id: u32): void {
   let task = cpu.current;
   if (isNullTask(task)) task = pickNext(s, cpu);
   s.current = task;
-  cpuTreeSet(id, TIME_NEVER);
   updateHorizon(s, cpu);
   const startNs = s.clockNs;
   const finished = runTask(task);
@@ -241,8 +240,10 @@ function runCpu(s: SchedState, id: u32): void {
   if (finished) afterReturn(s, cpu, task);
   else afterSwitch(s, cpu, task);
   s.switchReason = SWITCH_NONE;
-  if (!isNullTask(cpu.current) || cpu.nrRunning != 0) cpuTreeSet(id, cpu.clockNs + cpu.pendingNs);
-  else bitmapSet(s.idleMask, id);
+  // Until here the tree knows the CPU by the time at which it began: nobody asks for it meanwhile.
+  const hasWork = !isNullTask(cpu.current) || cpu.nrRunning != 0;
+  cpuTreeSet(id, hasWork ? cpu.clockNs + cpu.pendingNs : TIME_NEVER);
+  if (!hasWork) bitmapSet(s.idleMask, id);
 }
 
 /** The task's entry returned: its operation is done, or the task has exited. */

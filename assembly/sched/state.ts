@@ -90,7 +90,7 @@ export class SchedState {
   eventCount: u32;
   /** The winner tree over CPU clocks. */
   treeKeys: usize;
-  treeNodes: usize;
+  treeIds: usize;
   treeLeaves: u32;
   /** The task whose operation ended, for the host. */
   guestTask: Task;
