@@ -13,7 +13,8 @@ import { prngSeed } from "../lib/prng";
 import { traceEmit } from "../lib/trace";
 import { bootAlloc } from "../memlayout";
 import { TP_SYS_ENTER, TP_SYS_EXIT } from "../tracepoints";
-import { loadBytes, storeBytes, touchRandom, touchRange } from "../cpu/access";
+import { loadBytes, storeBytes } from "../cpu/access";
+import { TOUCH_FRESH, touchRandom, touchRange } from "../cpu/touch";
 import { fsck, mkfs } from "../fs/names-syscalls";
 import { GFP_ATOMIC, GFP_ZERO, allocPage } from "../mm/page-alloc";
 import { isNullPage, pageAddress } from "../mm/page";
@@ -101,23 +102,26 @@ function moveBytes(box: Mailbox, store: bool): i64 {
   return done == <u32>lenBytes ? <i64>done : -EFAULT;
 }
 
-function touch(box: Mailbox): i64 {
-  const stride = box.arg2;
-  if (stride == 0) return -EINVAL;
-  const want = (box.arg1 + stride - 1) / stride;
-  const done = touchRange(box.arg0, box.arg1, stride, box.arg3 != 0, <u8>box.arg4);
-  box.bytes = <u32>done;
-  return done == want ? <i64>done : -EFAULT;
+/** Goes on with a batch of touches. False: it has handed over ([touch-1]). */
+function touch(box: Mailbox): bool {
+  if (box.nr == OP_TOUCH) {
+    const stride = box.arg2;
+    return stride == 0 || touchRange(box.touch, box.arg0, box.arg1, stride, box.arg3 != 0, <u8>box.arg4);
+  }
+  // The generator's state sits in the tail of the mailbox's arguments: nobody reads the seed after this.
+  const prng = changetype<usize>(box) + offsetof<Mailbox>("arg4");
+  if (box.touch.phase == TOUCH_FRESH) prngSeed(prng, box.arg4);
+  return touchRandom(box.touch, box.arg0, box.arg1, box.arg2, <u32>box.arg3, prng);
 }
 
-function touchAtRandom(box: Mailbox): i64 {
-  // The generator's state sits in the buffer-less tail of the mailbox's arguments: nobody reads them after this.
-  const prng = changetype<usize>(box) + offsetof<Mailbox>("arg4");
-  const seed = box.arg4;
-  prngSeed(prng, seed);
-  const done = touchRandom(box.arg0, box.arg1, box.arg2, <u32>box.arg3, prng);
+/** Result of a batch that has ended. */
+function touchResult(box: Mailbox): i64 {
+  const isRange = box.nr == OP_TOUCH;
+  if (isRange && box.arg2 == 0) return -EINVAL;
+  const want = isRange ? (box.arg1 + box.arg2 - 1) / box.arg2 : box.arg2;
+  const done = box.touch.done;
   box.bytes = <u32>done;
-  return done == box.arg2 ? <i64>done : -EFAULT;
+  return done == want ? <i64>done : -EFAULT;
 }
 
 /** Burns CPU time in steps, so that the slice can end in between. */
@@ -138,7 +142,6 @@ function pseudoOp(box: Mailbox): i64 {
     case OP_NOP: return 0;
     case OP_STORE: return moveBytes(box, true);
     case OP_LOAD: return moveBytes(box, false);
-    case OP_TOUCH_RANDOM: return touchAtRandom(box);
     case OP_COMPUTE: return compute(box.arg0);
     case OP_GETTIME: return <i64>sched().clockNs;
     case OP_PROC_READ: return procRead(<u32>box.arg0, <u32>box.arg1);
@@ -171,17 +174,26 @@ function systemCall(box: Mailbox): i64 {
   return f(box.arg0, box.arg1, box.arg2, box.arg3, box.arg4, box.arg5);
 }
 
-/** The entry of every guest task: runs afresh for each operation. */
+/** The entry of every guest task: runs afresh for each operation, and to go on with touches that have handed over. */
 export function guestEntry(task: Task): void {
-  if (task.fatalSignal != 0) {
-    doExit(processOf(task).status);
+  const box = mailboxOf(task);
+  if (box.touch.phase == TOUCH_FRESH) {
+    if (task.fatalSignal != 0) {
+      doExit(processOf(task).status);
+      return;
+    }
+    box.signal = 0;
+    box.faultAddress = 0;
+  }
+  // Touches apart from the rest: their frames are entered at every hand-over of a contended fault.
+  if (box.nr != OP_TOUCH && box.nr != OP_TOUCH_RANDOM) {
+    finishOp(box.nr >= OP_NOP ? pseudoOp(box) : systemCall(box));
     return;
   }
-  const box = mailboxOf(task);
-  box.signal = 0;
-  box.faultAddress = 0;
-  // Touches first, apart from the rest: this frame and touch's are unwound at every hand-over of a contended fault.
-  const result = box.nr == OP_TOUCH ? touch(box) : box.nr >= OP_NOP ? pseudoOp(box) : systemCall(box);
+  if (touch(box)) finishOp(touchResult(mailboxOf(currentTask())));
+}
+
+function finishOp(result: i64): void {
   const me = currentTask();
   // exit(2) has run: there is nobody to report to.
   if (me.state == TASK_ZOMBIE) return;

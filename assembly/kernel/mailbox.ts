@@ -1,13 +1,15 @@
 /*
  * The mailbox: one operation of a scripted guest, from the host to the kernel and back.
  *
- *     0 nr | 4 flags | 8 six arguments (u64) | 56 result (i64) | 64 fault address (u64) | 72 signal | 76 bytes | 80 buffer address
+ *     0 nr | 4 flags | 8 six arguments (u64) | 56 result (i64) | 64 fault address (u64) | 72 signal | 76 bytes | 80 buffer address |
+ *     88 the kernel's: where a batch of touches stands
  *
  * Interface: Mailbox, mailboxOf(task), OP_*.
  * Invariants: [op-1] the host writes it only while the task waits for it (TASK_GUEST_WAIT).
  * Locks: none.
  * Why not parameters of an export: the operation blocks and the host goes on with other tasks meanwhile.
  */
+import { TouchState } from "../cpu/touch";
 import { TASK_OP_OFFSET, Task } from "../sched/state";
 
 /** A fault's signal is reported here and not delivered. */
@@ -44,7 +46,18 @@ export class Mailbox {
   /** Address of the task's operation buffer, one frame; mm/uaccess.ts reads it. */
   buffer: u32;
   pad: u32;
+  /** Where a batch of touches stands: a TouchState (cpu/touch.ts). */
+  touch0: u64;
+  touch1: u64;
+  touch2: u64;
+  touch3: u64;
+
+  get touch(): TouchState {
+    return changetype<TouchState>(changetype<usize>(this) + offsetof<Mailbox>("touch0"));
+  }
 }
+
+if (offsetof<TouchState>() != 32) ERROR("a TouchState fits its place in the mailbox");
 
 if (offsetof<Mailbox>("buffer") != 80) ERROR("mm/uaccess.ts expects the buffer's address at 80");
 if (TASK_OP_OFFSET + offsetof<Mailbox>() > 896) ERROR("a Mailbox fits its place in the task");

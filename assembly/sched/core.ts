@@ -7,13 +7,16 @@
  *                          |  \--the host's time limit: stays `current`, and its CPU runs next whoever is due
  *                          \--entry returns--> GUEST_WAIT (host owes an operation) or ZOMBIE
  *
- * Interface: dispatch(untilNs), RUN_*, syncPoint, syncLine, schedule, wakeUp, enqueueTask, scheduleTimeout, cpusInit.
+ * Interface: dispatch(untilNs), RUN_*, syncPoint, syncLine, handsOver, handsOverLine, schedule, wakeUp, enqueueTask,
+ *            scheduleTimeout, cpusInit.
  * Invariants:
  *   [core-1] a task touches a line that another CPU owns only when nobody else is due earlier; private lines may be up to
  *            the skew ahead (DECISIONS: bounded lookahead). An exploring policy turns the skew off.
  *   [core-2] schedule() with a spinlock held, or in an event handler, is a bug ([lk-2]).
  *   [core-3] an idle CPU's clock stands; a wake moves it to the time of the wake.
  *   [core-4] where the host stops the machine makes no difference to what it does.
+ *   [core-5] after handsOver() or handsOverLine() said true the task's entry returns: the hand-over is noted already. It is
+ *            called afresh when the task's turn comes, and finds where it was in memory.
  * Locks: none.
  * Why not fixed time steps: most charges would end in a step; here most are one compare.
  */
@@ -48,22 +51,47 @@ function taskOfRunLink(link: usize): Task {
 export function syncPoint(): void {
   const s = sched();
   if (s.clockNs <= s.skewHorizonNs || staysOn(s, s.skewNs)) return;
-  // One frame less to unwind than a call of switchOut: this is the emulator's most frequent switch.
+  // One frame less to unwind than a call of switchOut.
   const f = s.switchFn;
   f();
 }
 
-/**
- * Before an access to a line: hands over when somebody else is due earlier, unless the line is private to this CPU
- * (cache-line.ts) and the clock within the skew.
- */
-export function syncLine(line: CacheLine): void {
+/** As syncPoint, for a task whose entry can be called afresh: true, the entry returns at once and nothing is unwound ([core-5]). */
+export function handsOver(): bool {
   const s = sched();
-  if (s.clockNs <= s.horizonNs) return;
-  const isPrivate = line.owner == 0 || (line.owner == <u16>(s.cpu.id + 1) && line.streak == PRIVATE_STREAK);
-  if ((isPrivate && s.clockNs <= s.skewHorizonNs) || staysOn(s, isPrivate ? s.skewNs : 0)) return;
+  if (s.clockNs <= s.skewHorizonNs || staysOn(s, s.skewNs)) return false;
+  return returnsToDispatcher(s);
+}
+
+/** The host's limit unwinds all the same: frames made afresh would differ from those of a run without the limit ([core-4]). */
+function returnsToDispatcher(s: SchedState): bool {
+  if (s.switchReason != SWITCH_STOP) return true;
   const f = s.switchFn;
   f();
+  return false;
+}
+
+class Line {
+  /** Nobody is due earlier, or the line is private to this CPU (cache-line.ts) and the clock within the skew. */
+  @inline static staysOn(s: SchedState, line: CacheLine): bool {
+    if (s.clockNs <= s.horizonNs) return true;
+    const isPrivate = line.owner == 0 || (line.owner == <u16>(s.cpu.id + 1) && line.streak == PRIVATE_STREAK);
+    return (isPrivate && s.clockNs <= s.skewHorizonNs) || staysOn(s, isPrivate ? s.skewNs : 0);
+  }
+}
+
+/** Before an access to a line: hands over when somebody else is due earlier, private lines apart. */
+export function syncLine(line: CacheLine): void {
+  const s = sched();
+  if (Line.staysOn(s, line)) return;
+  const f = s.switchFn;
+  f();
+}
+
+/** As syncLine, for a task whose entry can be called afresh ([core-5]). */
+export function handsOverLine(line: CacheLine): bool {
+  const s = sched();
+  return !Line.staysOn(s, line) && returnsToDispatcher(s);
 }
 
 /** Somebody is due earlier: true when this task must go on all the same. Otherwise notes the switch that follows. */
@@ -237,7 +265,8 @@ function runCpu(s: SchedState, id: u32): void {
   task.runNs += s.clockNs - startNs;
   cpu.clockNs = s.clockNs;
   s.current = changetype<Task>(0);
-  if (finished) afterReturn(s, cpu, task);
+  // An entry that returns with a hand-over noted is not done ([core-5]).
+  if (finished && s.switchReason == SWITCH_NONE) afterReturn(s, cpu, task);
   else afterSwitch(s, cpu, task);
   s.switchReason = SWITCH_NONE;
   // Until here the tree knows the CPU by the time at which it began: nobody asks for it meanwhile.

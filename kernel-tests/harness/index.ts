@@ -32,6 +32,7 @@ export * from "../../assembly/sched/state";
 export * from "../../assembly/sched/switch";
 export * from "../../assembly/sched/task";
 export * from "../../assembly/cpu/access";
+export * from "../../assembly/cpu/touch";
 export * from "../../assembly/cpu/mmu";
 export * from "../../assembly/cpu/pte";
 export * from "../../assembly/cpu/tlb";

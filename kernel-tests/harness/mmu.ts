@@ -9,7 +9,8 @@
  * Locks: none.
  * Why not mm's handler: the room is tested without what stands above it, and a handler here can misbehave.
  */
-import { loadBytes, storeBytes, touchRange } from "../../assembly/cpu/access";
+import { loadBytes, storeBytes } from "../../assembly/cpu/access";
+import { TOUCH_FRESH, TouchState, touchRange } from "../../assembly/cpu/touch";
 import { cpuRoom, tlbInit } from "../../assembly/cpu/tlb";
 import { PAGE_SIZE, bootAlloc } from "../../assembly/memlayout";
 import { scheduleTimeout } from "../../assembly/sched/core";
@@ -145,7 +146,7 @@ export function mmuSetNextContext(next: u32): void {
   cpuRoom().nextContext = next;
 }
 
-/** Job: kind (0 touch, 1 store, 2 load) | write | address (u64) | len | linear address | result. */
+/** Job: kind (0 touch, 1 store, 2 load) | write | address (u64) | len | linear address | result | at 32 a TouchState. */
 function runJob(task: Task): void {
   const job = harness().job;
   const kind = load<u32>(job);
@@ -153,8 +154,11 @@ function runJob(task: Task): void {
   const lenBytes = load<u32>(job, 16);
   const linear = <usize>load<u32>(job, 20);
   let result: u32 = 0;
-  if (kind == 0) result = <u32>touchRange(address, lenBytes, PAGE_SIZE, load<u32>(job, 4) != 0, <u8>linear);
-  else if (kind == 1) result = storeBytes(address, linear, lenBytes);
+  if (kind == 0) {
+    const state = changetype<TouchState>(job + 32);
+    if (!touchRange(state, address, lenBytes, PAGE_SIZE, load<u32>(job, 4) != 0, <u8>linear)) return;
+    result = <u32>state.done;
+  } else if (kind == 1) result = storeBytes(address, linear, lenBytes);
   else result = loadBytes(address, linear, lenBytes);
   store<u32>(harness().job, result, 24);
   assert(changetype<usize>(task) == changetype<usize>(currentTask()), "[switch-1] a resumed stack is its task's");
@@ -170,6 +174,7 @@ export function mmuTask(kind: u32, write: u32, address: u64, lenBytes: u32, line
   store<u32>(job, lenBytes, 16);
   store<u32>(job, linear, 20);
   store<u32>(job, u32.MAX_VALUE, 24);
+  changetype<TouchState>(job + 32).phase = TOUCH_FRESH;
   const task = taskCreate(runJob, 0);
   task.pinnedCpu = 0;
   taskStart(task);
