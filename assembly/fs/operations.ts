@@ -118,6 +118,9 @@ export class FileOperations {
   iterate: (dir: Inode, pos: u64, entry: DirEntry) => i64;
   /** ioctl(2) that the VFS does not know. Null: -ENOTTY. */
   ioctl: (file: VfsFile, cmd: u32, arg: u64) => i64;
+  /** Bytes of one page to and from kernel memory, for files without pages in the cache; as read and write. Null: the page cache. */
+  readKernel: (file: VfsFile, target: usize, n: u32, pos: u64) => i32;
+  writeKernel: (file: VfsFile, source: usize, n: u32, pos: u64) => i32;
   /**
    * FICLONERANGE: dst's range shows src's bytes, shared and copied on write. The ranges lie in src, are block-aligned (the end
    * may be src's end), do not overlap, and both files are on this super block. Returns lenBytes or -errno. Null: -EOPNOTSUPP.

@@ -134,6 +134,8 @@ function writeLocked(file: VfsFile, user: u64, count: u32, pos: u64): i64 {
 export function writeFromKernel(file: VfsFile, source: usize, n: u32, pos: u64): i32 {
   const inode = file.host;
   const mapping = inode.mapping;
+  const direct = inode.sb.fileOps.writeKernel;
+  if (changetype<usize>(direct) != 0) return direct(file, source, n, pos);
   downWrite(inode.rwsem);
   let result = fileUpdateTime(file);
   const pagePtr = currentTask().gather + 72;

@@ -15,8 +15,8 @@ import { downWrite, downWriteNested, upWrite } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
 import { putFile } from "../mm/address-space";
 import { readCachePage } from "../mm/filemap";
-import { putPage } from "../mm/page-alloc";
-import { pageAddress } from "../mm/page";
+import { GFP_KERNEL, allocPage, putPage } from "../mm/page-alloc";
+import { Page, isNullPage, pageAddress } from "../mm/page";
 import { copyFromUser, copyToUser } from "../mm/uaccess";
 import { O_APPEND, VfsFile } from "./file";
 import { Inode, isDirectory, isRegular } from "./inode";
@@ -85,6 +85,18 @@ export function cloneRange(src: VfsFile, srcPos: u64, dst: VfsFile, dstPos: u64,
   return result;
 }
 
+/** A referenced page with [pos, pos + n) in its place: the cached one, or a copy where files have none. Null: *errno says why. */
+function sourcePage(src: VfsFile, pos: u64, n: u32, errno: usize): Page {
+  const direct = src.host.sb.fileOps.readKernel;
+  if (changetype<usize>(direct) == 0) return readCachePage(src, <u32>(pos >> PAGE_SHIFT), errno);
+  const page = allocPage(GFP_KERNEL);
+  const error = isNullPage(page) ? -ENOMEM : direct(src, pageAddress(page) + (<u32>pos & PAGE_MASK), n, pos);
+  if (error >= 0) return page;
+  store<i32>(errno, error);
+  if (!isNullPage(page)) putPage(page);
+  return changetype<Page>(0);
+}
+
 /** Copies through the page cache. Returns the bytes copied or -errno. Preconditions: sb_writers is held. */
 function copyBytes(src: VfsFile, srcPos: u64, dst: VfsFile, dstPos: u64, lenBytes: u64): i64 {
   const errno = scratchAlloc();
@@ -103,7 +115,7 @@ function copyBytes(src: VfsFile, srcPos: u64, dst: VfsFile, dstPos: u64, lenByte
       result = -EINTR;
       break;
     }
-    const page = readCachePage(src, <u32>(from >> PAGE_SHIFT), errno);
+    const page = sourcePage(src, from, n, errno);
     if (changetype<usize>(page) == 0) {
       result = load<i32>(errno);
       break;

@@ -3,7 +3,7 @@
  *
  *     filesystem:  start writeback of every inode -> write and wait for every inode -> ->syncFs(wait)
  *
- * Interface: fsyncFile, fsyncRange (MmState.fsyncFn), syncFilesystem, syncAll, checkClean.
+ * Interface: fsyncFile, fsyncRange (MmState.fsyncFn), syncFilesystem, syncAll, checkClean, nextInode.
  * Invariants:
  *   [sy-1] a walk over a filesystem's inodes holds a reference of the inode it works on, so the walk can go on from there.
  *   [sy-2] an error of writeback is reported once to each open file: here, after ->fsync, whatever that says.
@@ -41,7 +41,7 @@ export function fsyncRange(file: usize, startBytes: u64, endBytes: u64): i32 {
 }
 
 /** The next inode of the list behind `link` that is not on its way out, referenced; null at the end. */
-function nextInode(sb: SuperBlock, from: usize): Inode {
+export function nextInode(sb: SuperBlock, from: usize): Inode {
   const head = changetype<usize>(sb.inodes);
   let link: usize = changetype<ListHead>(from).next;
   while (link != head) {

@@ -52,6 +52,8 @@ export class VmOperations {
   mapPages: (vmf: VmFault, startPgoff: u32, endPgoff: u32) => u32;
   /** A clean page is about to become writable in a shared mapping. Null: no notification wanted. */
   pageMkwrite: (vmf: VmFault) => u32;
+  /** The same for a PTE whose frame is no page (PTE_SPECIAL): makes it writable itself and returns NOPAGE, under the fault lock. */
+  pfnMkwrite: (vmf: VmFault) => u32;
   open: (vma: usize) => void;
   close: (vma: usize) => void;
   /** Name of the helper regime this filesystem opts into: 0 none, else see mm/nommapsem.ts. */

@@ -5,12 +5,13 @@
  * Invariants:
  *   [gup-1] without FOLL_UNLOCKABLE the lock is never dropped: the fault gets no ALLOW_RETRY (SCENARIOS S29).
  *   [gup-2] every page returned holds a reference of the caller.
+ *   [gup-4] a device's frame has no reference to hold: EFAULT, as Linux says of VM_PFNMAP.
  *   [gup-3] populate makes progress on every pass or ends: a pass that returns RETRY is followed by one with TRIED.
  * Locks: mmap_sem for reading: held by the caller without FOLL_UNLOCKABLE, taken here with it.
  * Why not copy through the MMU as uaccess.ts: IO needs frames that stay, and other tasks' memory has no TLB here.
  */
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM } from "../lib/errno";
-import { PTE_D, PTE_SPECIAL, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
+import { PTE_D, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
 import { PAGE_SIZE } from "../memlayout";
 import { C_GUP, chargeCost } from "../sched/cost";
 import { downReadKillable, upRead } from "../sched/rwsem";
@@ -23,6 +24,7 @@ import { faultGiveUp, faultPassLocked } from "./fault-lock";
 import { MmStruct, findVma } from "./mm-struct";
 import { putPage } from "./page-alloc";
 import { Page, getPage, pfnToPage } from "./page";
+import { deviceFrame } from "./pfn-map";
 import { pteLookup } from "./pgtable";
 import { VM_READ, VM_SHARED, VM_WRITE, isNullVma } from "./vma";
 
@@ -30,6 +32,14 @@ export const FOLL_WRITE: u32 = 1;
 /** The lock may be dropped and taken again inside (Linux's get_user_pages_unlocked). */
 export const FOLL_UNLOCKABLE: u32 = 2;
 export const FOLL_NOWAIT: u32 = 4;
+
+/** True when the address is mapped to a frame that cannot be pinned, and the PTE allows the access ([gup-4]). */
+function unpinnable(mm: MmStruct, address: u64, write: bool): bool {
+  const slot = pteLookup(mm, address);
+  if (slot == 0) return false;
+  const pte = load<u64>(slot);
+  return deviceFrame(pte) && (!write || pteWritable(pte));
+}
 
 /** The mapped page of an address, if the PTE allows the access; null otherwise. */
 function followPage(mm: MmStruct, address: u64, write: bool): Page {
@@ -70,6 +80,10 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
   while (pinned < nPages) {
     const at = (address & ~0xfff) + <u64>pinned * PAGE_SIZE;
     chargeCost(C_GUP);
+    if (unpinnable(mm, at, (flags & FOLL_WRITE) != 0)) {
+      error = -EFAULT;
+      break;
+    }
     const page = followPage(mm, at, (flags & FOLL_WRITE) != 0);
     if (changetype<usize>(page) != 0) {
       getPage(page);
@@ -101,7 +115,7 @@ function populated(mm: MmStruct, address: u64, write: bool): bool {
   if (slot == 0) return false;
   const pte = load<u64>(slot);
   if (!ptePresent(pte)) return false;
-  return !write || (pteWritable(pte) && (pte & PTE_SPECIAL) == 0);
+  return !write || pteWritable(pte);
 }
 
 /** What populate does with a page: writes break COW and reserve, but shared pages are only read in, as Linux does. */

@@ -11,7 +11,7 @@
  *            | shared file: ->fault, page_mkwrite|     |         writable                  |
  *            +----------------------------------+     +----------------------------------+
  *
- * Interface: handleMmFault(vmf), wantsWriteNotify, forgetRss. The question to the filesystem is asked in mkwrite.ts.
+ * Interface: handleMmFault(vmf), wantsWriteNotify, forgetRss, finishCow, readBits (pfn-map.ts). The question to the filesystem is asked in mkwrite.ts.
  * Invariants:
  *   [mk-1] a writable PTE in a shared file mapping implies that page_mkwrite ran for the page since it was last cleaned.
  *   [mk-2] the page lock is held from prepared-and-dirty until the PTE is installed.
@@ -34,7 +34,7 @@ import {
   VM_FAULT_RETRY, VmFault,
 } from "./fault";
 import { maybeUnlockForIo, releaseFaultLock } from "./fault-lock";
-import { doPageMkwrite } from "./mkwrite";
+import { callPfnMkwrite, doPageMkwrite } from "./mkwrite";
 import { MmStruct } from "./mm-struct";
 import { GFP_KERNEL, GFP_ZERO, allocPage, putPage } from "./page-alloc";
 import {
@@ -59,7 +59,7 @@ export function wantsWriteNotify(vma: VmArea): bool {
 }
 
 /** PTE bits of a VMA, without W: that is granted case by case. */
-function readBits(vma: VmArea): u64 {
+export function readBits(vma: VmArea): u64 {
   let bits = PTE_V | PTE_U | PTE_A;
   if ((vma.flags & (VM_READ | VM_WRITE)) != 0) bits |= PTE_R;
   if ((vma.flags & VM_EXEC) != 0) bits |= PTE_X;
@@ -201,9 +201,13 @@ function faultAround(vmf: VmFault): bool {
 }
 
 function copyPage(target: Page, source: Page): void {
+  copyFrame(target, pageAddress(source));
+}
+
+function copyFrame(target: Page, source: usize): void {
   chargeCost(C_PAGE_COPY);
   mmState().copyBytes += PAGE_SIZE;
-  memory.copy(pageAddress(target), pageAddress(source), PAGE_SIZE);
+  memory.copy(pageAddress(target), source, PAGE_SIZE);
 }
 
 /** Write to a private file mapping without a PTE: a copy of the page, the original stays as it is. */
@@ -213,6 +217,7 @@ function doCowFault(vmf: VmFault): u32 {
   vmf.cowPage = copy;
   const ret = doFault(vmf);
   vmf.cowPage = changetype<Page>(0);
+  if ((ret & VM_FAULT_DONE_COW) != 0) return ret;
   if (failed(ret)) {
     putPage(copy);
     return ret;
@@ -223,6 +228,14 @@ function doCowFault(vmf: VmFault): u32 {
   dropPage(vmf.page);
   if (installed) return ret & ~VM_FAULT_LOCKED;
   putPage(copy);
+  mark(TP_FAULT_NOPAGE, vmf);
+  return VM_FAULT_NOPAGE;
+}
+
+/** For a ->fault that fills vmf.cowPage itself: maps it, while what it was copied from cannot go. DONE_COW, or NOPAGE. */
+export function finishCow(vmf: VmFault): u32 {
+  chargeCost(C_MEMCG_CHARGE);
+  if (installAnon(vmf, vmf.cowPage, pteMake(pageToPfn(vmf.cowPage), readBits(vmf.vma) | PTE_W | PTE_D))) return VM_FAULT_DONE_COW;
   mark(TP_FAULT_NOPAGE, vmf);
   return VM_FAULT_NOPAGE;
 }
@@ -305,6 +318,8 @@ function wpPageReuse(vmf: VmFault, tracepoint: u32): u32 {
 /** SCENARIOS 2.4: shared page, read-only PTE. */
 function wpPageShared(vmf: VmFault): u32 {
   if (changetype<usize>(vmf.file) == 0) return wpPageReuse(vmf, TP_WP_REUSE);
+  // A frame of a device, or the zero page in its place: there is no page to lock.
+  if ((vmf.origPte & PTE_SPECIAL) != 0) return callPfnMkwrite(vmf);
   const page = pfnToPage(ptePfn(vmf.origPte));
   const mkwrite = changetype<usize>(vmf.file.vmOps.pageMkwrite) != 0;
   getPage(page);
@@ -328,10 +343,11 @@ function wpPageShared(vmf: VmFault): u32 {
 function wpPageCopy(vmf: VmFault): u32 {
   const pte = vmf.origPte;
   const special = (pte & PTE_SPECIAL) != 0;
+  const zero = special && ptePfn(pte) == pageToPfn(addressToPage(mmState().zeroPage));
   const old = pfnToPage(ptePfn(pte));
   // The old page must not change hands while the copy sleeps for memory.
   if (!special) getPage(old);
-  const copy = allocPage(special ? GFP_KERNEL | GFP_ZERO : GFP_KERNEL);
+  const copy = allocPage(zero ? GFP_KERNEL | GFP_ZERO : GFP_KERNEL);
   if (isNullPage(copy)) {
     if (!special) putPage(old);
     return VM_FAULT_OOM;
@@ -353,6 +369,9 @@ function replacePte(vmf: VmFault, old: Page, copy: Page, special: bool): bool {
     unlockPte(vmf.pte);
     return false;
   }
+  // No reference holds a device's frame; the PTE does, while its lock is held.
+  const frame = ptePfn(vmf.origPte);
+  if (special && frame != pageToPfn(addressToPage(mmState().zeroPage))) copyFrame(copy, <usize>frame << PAGE_SHIFT);
   chargeCost(C_PTE_SET);
   store<u64>(vmf.pte, pteMake(pageToPfn(copy), readBits(vmf.vma) | PTE_W | PTE_D));
   copy.set(PG_SWAPBACKED);

@@ -8,7 +8,7 @@
  *     kara                               no stash: the filesystem recognises a prepared page (mm/nommapsem.ts)
  *     completed                          as the helper, and the PTE goes in at once if nothing moved (mm/nommapsem.ts)
  *
- * Interface: doPageMkwrite(vmf), callPageMkwrite(vmf, page), pageStillPrepared, mkwriteName, MKWRITE_*, REJECT_*.
+ * Interface: doPageMkwrite(vmf), callPageMkwrite(vmf, page), callPfnMkwrite(vmf), pageStillPrepared, mkwriteName, MKWRITE_*, REJECT_*.
  * Invariants:
  *   [mk-2] doPageMkwrite returns LOCKED with the page locked, dirty and prepared; the caller installs the PTE before it unlocks.
  *   [mkw-1] the callback sees vmf.file, vmf.page, vmf.pgoff, vmf.flags; never a VMA it could keep.
@@ -107,6 +107,17 @@ export function callPageMkwrite(vmf: VmFault, page: Page, extraFlags: u32): u32 
   }
   assert(pageLocked(page), "[mk-2] page_mkwrite returns LOCKED with the page locked");
   return ret | VM_FAULT_LOCKED;
+}
+
+/** ->pfn_mkwrite: a store to a frame that is no page. Always under the fault lock: the callback needs the VMA to set the PTE. */
+export function callPfnMkwrite(vmf: VmFault): u32 {
+  const s = sched();
+  traceEmit(s.clockNs, TP_PAGE_MKWRITE, s.cpu.id, s.current.id, vmf.address, vmf.flags);
+  mmState().mkwriteFaults++;
+  mmState().mkwriteRuns++;
+  vmf.mkwriteRuns++;
+  const f = vmf.file.vmOps.pfnMkwrite;
+  return f(vmf);
 }
 
 /** vmf.page may become writable? Under the regime in force, if the file's filesystem takes part. */

@@ -21,6 +21,7 @@ import { MmStruct } from "./mm-struct";
 import { GFP_ATOMIC, allocPage, putPage } from "./page-alloc";
 import { PG_SWAPBACKED, Page, getPage, isNullPage, pageAddress, pfnToPage } from "./page";
 import { setPageDirty } from "./page-writeback";
+import { deviceFrame } from "./pfn-map";
 import { lockPte, pteAlloc, pteLookup, pteRangeNext, unlockPte } from "./pgtable";
 import { pageAddRmap, pageRemoveRmap } from "./rmap";
 import { flushTlbMm, flushTlbRange } from "./tlbflush";
@@ -225,7 +226,8 @@ export function copyPageRange(child: MmStruct, parent: MmStruct, vma: VmArea): i
     const slot = pteLookup(parent, at);
     lockPte(slot);
     let pte = load<u64>(slot);
-    if (ptePresent(pte)) {
+    // A device's frame is faulted in again: no reference would keep it from a truncation that has passed the child already.
+    if (ptePresent(pte) && !deviceFrame(pte)) {
       chargeCost(C_FORK_PTE);
       if (pteWritable(pte)) {
         pte &= ~PTE_W;

@@ -28,7 +28,10 @@ import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../operations";
 import { Inode, iSizeWrite, iput, isRegular, touchTimes } from "../inode";
 import { sbEndIntwrite, sbStartIntwrite } from "../super";
-import { MAP_ERROR, MAP_HOLE, extentCredits, extentLookup, extentRemove, mapLength, mapState, metaEnsure, metaTrim } from "./extents";
+import {
+  MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, extentCredits, extentLookup, extentRemove, mapLength, mapState, metaEnsure, metaTrim,
+} from "./extents";
+import { daxZeroBytes, isDax } from "./dax-image";
 import { blockIget, failChange, inodeFree, inodeWrite, orphanAdd, orphanDel, orphanIno } from "./inode-table";
 import { journalStart, journalStop } from "./journal";
 import { DIF_INLINE, ORPHAN_SLOTS } from "./layout";
@@ -36,7 +39,7 @@ import { dirtyBlocks, promiseBlocks } from "./page-state";
 import { makeUptodate } from "./read";
 import { spaceShrink, waitUnits } from "./reserve";
 import { blocksFree, spaceRelease, spaceReserve } from "./space";
-import { BlockFs, BlockInode, CACHE_BLOCK_INODE, Handle, OPT_DAX, blockCache, blockInodeOf } from "./state";
+import { BlockFs, BlockInode, CACHE_BLOCK_INODE, Handle, blockCache, blockInodeOf } from "./state";
 import { SPACE_TRIES, allocateRun, extendPrepare, lockIfCached, sizeExtend } from "./write";
 
 /** Blocks freed under one handle: so many have their refcounts in three blocks of the table at most. */
@@ -91,11 +94,12 @@ export function blockSetSize(inode: Inode, sizeBytes: u64): i32 {
   downWrite(mapping.invalidateLock);
   iSizeWrite(inode, sizeBytes);
   truncatePageCache(mapping, sizeBytes);
+  const cut = isDax(bi) ? daxZeroBytes(bi, sizeBytes, (sizeBytes + PAGE_SIZE - 1) & ~(<u64>PAGE_SIZE - 1)) : 0;
   // The disk still has what the last block held behind the new end.
   bi.tailUnsafe = 1;
   waitUnits(bi);
   touchTimes(inode);
-  let error = startTruncate(bi, sizeBytes);
+  let error = cut != 0 ? cut : startTruncate(bi, sizeBytes);
   const first = <u32>((sizeBytes + bi.fs.blockSize - 1) >> bi.fs.blockShift);
   if (error == 0) error = removeBlocks(bi, first, u32.MAX_VALUE, true);
   upWrite(mapping.invalidateLock);
@@ -152,6 +156,7 @@ function unprepare(mapping: AddressSpace, at: u64): void {
 function zeroInBlock(bi: BlockInode, from: u64, to: u64): i32 {
   const fs = bi.fs;
   if (from >= to) return 0;
+  if (isDax(bi)) return daxZeroBytes(bi, from, to);
   downRead(bi.sem);
   const map = extentLookup(bi, <u32>(from >> fs.blockShift));
   upRead(bi.sem);
@@ -266,7 +271,7 @@ function preallocateRun(bi: BlockInode, at: u32, n: u32): i32 {
   const got = journalStart(bi.fs, extentCredits(bi, 1) + 2);
   if (isErr(got)) return ptrErr(got);
   const handle = changetype<Handle>(got);
-  let result = allocateRun(handle, bi, at, n);
+  let result = allocateRun(handle, bi, at, n, MAP_UNWRITTEN);
   if (result > 0) {
     const error = failChange(bi.fs, inodeWrite(handle, bi, true));
     if (error != 0) result = error;
@@ -343,9 +348,4 @@ export function orphansFinish(fs: BlockFs): i32 {
     if (error != 0) return error;
   }
   return 0;
-}
-
-/** True for a file whose pages are the disk's own. */
-export function isDax(bi: BlockInode): bool {
-  return (bi.fs.options & OPT_DAX) != 0;
 }

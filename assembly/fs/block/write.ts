@@ -27,6 +27,7 @@ import {
   MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, MAP_WRITTEN, extentCredits, extentInsert, extentLookup, mapDisk, mapLength, mapState, metaEnsure,
   metaTrim,
 } from "./extents";
+import { daxSizeExtend, daxZeroBlock, isDax } from "./dax-image";
 import { failChange, inodeWrite } from "./inode-table";
 import { journalStart, journalStop } from "./journal";
 import {
@@ -65,7 +66,7 @@ export function allocateBlocks(handle: Handle, bi: BlockInode, page: Page, first
         error = -EAGAIN;
         break;
       }
-      const got = allocateRun(handle, bi, base + block, n);
+      const got = allocateRun(handle, bi, base + block, n, MAP_UNWRITTEN);
       if (got < 0) error = got;
       else n = <u32>got;
       changed = true;
@@ -79,8 +80,8 @@ export function allocateBlocks(handle: Handle, bi: BlockInode, page: Page, first
   return error;
 }
 
-/** Up to n unwritten blocks for a hole of the file. Returns how many, or -errno. */
-export function allocateRun(handle: Handle, bi: BlockInode, block: u32, n: u32): i32 {
+/** Up to n blocks for a hole of the file: unwritten, or (DAX) written and full of zeros. Returns how many, or -errno. */
+export function allocateRun(handle: Handle, bi: BlockInode, block: u32, n: u32, state: u32): i32 {
   const fs = bi.fs;
   if (!spaceReserve(fs, n)) return -ENOSPC;
   if (!metaEnsure(bi, 1)) {
@@ -91,8 +92,10 @@ export function allocateRun(handle: Handle, bi: BlockInode, block: u32, n: u32):
   const length = runLength(run);
   spaceRelease(fs, n - length);
   let error = bitmapUpdate(handle, runStart(run), length, true);
+  // Before anybody can find them.
+  if (state == MAP_WRITTEN) for (let i: u32 = 0; i < length; i++) daxZeroBlock(fs, runStart(run) + i);
   downWrite(bi.sem);
-  if (error == 0) error = extentInsert(handle, bi, block, runStart(run), length, MAP_UNWRITTEN);
+  if (error == 0) error = extentInsert(handle, bi, block, runStart(run), length, state);
   upWrite(bi.sem);
   if (error != 0) return failChange(fs, error);
   bi.dataBlocks += length;
@@ -117,7 +120,7 @@ export function extendPrepare(bi: BlockInode): i32 {
   const mapping = bi.inode.mapping;
   const size = mapping.sizeBytes;
   const offset = <u32>size & (PAGE_SIZE - 1);
-  if (offset == 0) return 0;
+  if (offset == 0 || isDax(bi)) return 0;
   const inBlock = (<u32>size & (bi.fs.blockSize - 1)) != 0;
   const unsafe = bi.tailUnsafe != 0 && inBlock && isWritten(bi, <u32>(size >> bi.fs.blockShift));
   const page = unsafe ? grabCachePage(mapping, <u32>(size >> PAGE_SHIFT)) : lockIfCached(mapping, <u32>(size >> PAGE_SHIFT));
@@ -147,6 +150,10 @@ export function sizeExtend(bi: BlockInode, sizeBytes: u64): void {
   const mapping = bi.inode.mapping;
   const before = mapping.sizeBytes;
   assert(sizeBytes >= before, "[wr-1] a size that shrinks is a truncation");
+  if (isDax(bi)) {
+    daxSizeExtend(bi, sizeBytes, sizeBytes);
+    return;
+  }
   const offset = <u32>before & (PAGE_SIZE - 1);
   const page = offset != 0 ? lockIfCached(mapping, <u32>(before >> PAGE_SHIFT)) : changetype<Page>(0);
   if (!isNullPage(page)) zeroBehind(page, offset, PAGE_SIZE);
