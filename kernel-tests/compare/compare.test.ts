@@ -169,9 +169,9 @@ describe("as a file", () => {
 });
 
 describe("the path", () => {
-  const run = (mkwrite: string, counters: Record<string, number>): RunResult => {
+  const run = (mkwrite: string, counters: Record<string, number>, fs = "ramfs"): RunResult => {
     const [regime] = parseRegimes(mkwrite);
-    return { ...outcomes[0]!.result, config: { ...regime! }, simulated: { ...outcomes[0]!.result.simulated, counters } };
+    return { ...outcomes[0]!.result, fs, config: { ...regime! }, simulated: { ...outcomes[0]!.result.simulated, counters } };
   };
 
   test.each([
@@ -183,8 +183,11 @@ describe("the path", () => {
     ["bacik-v3:D1", { mkwrite_faults: 5, mkwrite_runs: 5 }, "not taken"],
     ["linux-6.7", {}, "no page_mkwrite"],
     ["completed", {}, "no page_mkwrite"],
-  ])("of %s with %j is %s", (mkwrite, counters, expected) => {
-    const result = run(mkwrite, counters);
+    ["completed", { mkwrite_faults: 5, mkwrite_runs: 5 }, "no helper", "iomapfs-dax"],
+    ["generic_page_mkwrite", { mkwrite_faults: 5, mkwrite_runs: 5 }, "not asked", "iomapfs-dax"],
+    ["completed", { mkwrite_faults: 5, mkwrite_runs: 5 }, "not taken", "iomapfs"],
+  ])("of %s with %j is %s", (mkwrite, counters, expected, fs = "ramfs") => {
+    const result = run(mkwrite, counters, fs);
     expect(pathTaken(result)).toBe(expected);
     const problem = pathProblem(result);
     if (expected === "no page_mkwrite" && mkwrite === "completed") expect(problem).toContain("and no fault asked page_mkwrite");

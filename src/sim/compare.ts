@@ -165,7 +165,7 @@ function merged(outcomes: readonly PointOutcome[]): PointHistograms {
 /** The path of a point: what one seed missed, the point has missed. */
 function pathOf(results: readonly RunResult[]): PathTaken {
   const paths = results.map(pathTaken);
-  const worst: readonly PathTaken[] = ["not taken", "no page_mkwrite", "not asked"];
+  const worst: readonly PathTaken[] = ["not taken", "no page_mkwrite", "no helper", "not asked"];
   return worst.find((path) => paths.includes(path)) ?? "taken";
 }
 

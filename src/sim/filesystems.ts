@@ -27,6 +27,8 @@ export interface Filesystem {
   memoryShare?: number;
   /** It has no page_mkwrite: a store to a clean page asks nobody. */
   noMkwrite?: boolean;
+  /** It does not opt in to a helper: page_mkwrite keeps the fault lock under every regime. */
+  noHelper?: boolean;
   /** Makes and mounts it, in a process of its own. Absent: it is there from boot. */
   setup?(): Call<unknown>;
 }
@@ -79,6 +81,10 @@ export const FILESYSTEM_TABLE: readonly Filesystem[] = [
   ...[512, 1024, 2048].map(cowfsWithBlocks),
   inPlace("iomapfs", "iomapfs", "overwrites in place: a small xfs, with delalloc, unwritten extents, MMAPLOCK and a log"),
   inPlace("iomapfs-1024", "iomapfs", "iomapfs with blocks of 1024 bytes: several to a page", "", 1024),
+  {
+    ...inPlace("iomapfs-dax", "iomapfs", "iomapfs whose faults map the disk's own memory (DAX): no page cache, no helper", "dax"),
+    noHelper: true,
+  },
   inPlace("jbdfs", "jbdfs", "overwrites in place: a small ext4, with a journal whose handles may wait, ordered data and delalloc"),
   inPlace("jbdfs-nodelalloc", "jbdfs", "jbdfs that allocates in page_mkwrite, under a handle that may wait for a commit", "nodelalloc"),
   {

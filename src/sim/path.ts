@@ -2,21 +2,28 @@
  * Proof that a regime's path was taken: a run in which the helper was asked for and never used is no measurement of it.
  *
  * Interface: PathTaken, pathTaken, pathProblem.
- * Invariants: [path-1] "taken" is said from counters of the measured time, never from the configuration.
+ * Invariants:
+ *   [path-1] "taken" is said from counters of the measured time, never from the configuration.
+ *   [path-2] "no helper" is said only of a filesystem whose row says that it does not opt in: one that lost its line is "not taken".
  * Locks: none.
  * Why not an assert in the kernel: a machine may rightly have no shared writable mapping; a comparison of helpers may not.
  */
+import { FILESYSTEM_TABLE } from "./filesystems.js";
 import type { RunResult } from "./result.js";
 import { regimeName, regimeOf, usesHelper } from "./regimes.js";
 
-/** not asked: page_mkwrite runs under the lock. no page_mkwrite: nothing asked the filesystem, so there was no path to take. */
-export type PathTaken = "taken" | "not taken" | "not asked" | "no page_mkwrite";
+/**
+ * not asked: page_mkwrite runs under the lock. no helper: so it does on this filesystem, which does not opt in. no page_mkwrite:
+ * nothing asked the filesystem, so there was no path to take.
+ */
+export type PathTaken = "taken" | "not taken" | "not asked" | "no helper" | "no page_mkwrite";
 
 export function pathTaken(result: RunResult): PathTaken {
   const count = (name: string): number => result.simulated.counters[name] ?? 0;
   if (count("mkwrite_faults") === 0) return "no page_mkwrite";
   if (!usesHelper(regimeOf(result.config))) return "not asked";
-  return count("mkwrite_unlocked_attempts") + count("mkwrite_prepared") > 0 ? "taken" : "not taken";
+  if (count("mkwrite_unlocked_attempts") + count("mkwrite_prepared") > 0) return "taken";
+  return FILESYSTEM_TABLE.some((fs) => fs.name === result.fs && fs.noHelper === true) ? "no helper" : "not taken";
 }
 
 /** Why the run says nothing of its regime, or undefined: a helper was asked for, and no page_mkwrite ran without the lock. */
