@@ -11,7 +11,7 @@
  *            | shared file: ->fault, page_mkwrite|     |         writable                  |
  *            +----------------------------------+     +----------------------------------+
  *
- * Interface: handleMmFault(vmf), wantsWriteNotify, forgetRss, finishCow, readBits (pfn-map.ts). The question to the filesystem is asked in mkwrite.ts.
+ * Interface: handleMmFault(vmf), wantsWriteNotify, forgetRss, finishCow, readBits. The question to the filesystem is asked in mkwrite.ts.
  * Invariants:
  *   [mk-1] a writable PTE in a shared file mapping implies that page_mkwrite ran for the page since it was last cleaned.
  *   [mk-2] the page lock is held from prepared-and-dirty until the PTE is installed.

@@ -118,7 +118,7 @@ function loadFault(vmf: VmFault, bi: BlockInode): u32 {
   return VM_FAULT_NOPAGE;
 }
 
-/** The frame becomes writable where it is, `allocate`: with a new block if need be. Returns a block, NO_BLOCK or -errno. MMAPLOCK is held. */
+/** The frame becomes writable where it is, `allocate`: with a new block. Returns a block, NO_BLOCK or -errno. MMAPLOCK is held. */
 function mapForStore(vmf: VmFault, bi: BlockInode, allocate: bool): i64 {
   if (bi.fs.aborted != 0) return -EIO;
   if (beyondEnd(vmf)) return -EFAULT;
