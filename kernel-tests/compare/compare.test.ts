@@ -184,6 +184,7 @@ describe("the path", () => {
     ["linux-6.7", {}, "no page_mkwrite"],
     ["completed", {}, "no page_mkwrite"],
     ["completed", { mkwrite_faults: 5, mkwrite_runs: 5 }, "no helper", "iomapfs-dax"],
+    ["completed", {}, "no helper", "iomapfs-dax"],
     ["generic_page_mkwrite", { mkwrite_faults: 5, mkwrite_runs: 5 }, "not asked", "iomapfs-dax"],
     ["completed", { mkwrite_faults: 5, mkwrite_runs: 5 }, "not taken", "iomapfs"],
   ])("of %s with %j is %s", (mkwrite, counters, expected, fs = "ramfs") => {

@@ -5,7 +5,7 @@
  * Checks: [dax-1] [dax-2] [pfn-1] [pfn-2] [gup-4]. That system calls keep their promises is suite.test.ts's, with dax.
  */
 import { describe, expect, it } from "vitest";
-import { MADV_POPULATE_WRITE, MAP_PRIVATE, MAP_SHARED, O_CREAT, O_RDWR, SIGBUS, mem, now, sys, waitAll } from "../../src/node.js";
+import { MADV_POPULATE_WRITE, MAP_PRIVATE, O_CREAT, O_RDWR, SIGBUS, mem, now, sys, waitAll } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
 import { FAULT_LOCKS, MKWRITES, byteOf, mapShared } from "../mkwrite/machine.js";
 import { E, MIB, PAGE, RW, type TestConfig, TestMachine, must } from "../test-machine.js";

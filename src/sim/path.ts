@@ -20,17 +20,18 @@ export type PathTaken = "taken" | "not taken" | "not asked" | "no helper" | "no 
 
 export function pathTaken(result: RunResult): PathTaken {
   const count = (name: string): number => result.simulated.counters[name] ?? 0;
+  const helper = usesHelper(regimeOf(result.config));
+  if (helper && count("mkwrite_unlocked_attempts") + count("mkwrite_prepared") > 0) return "taken";
+  if (helper && FILESYSTEM_TABLE.some((fs) => fs.name === result.fs && fs.noHelper === true)) return "no helper";
   if (count("mkwrite_faults") === 0) return "no page_mkwrite";
-  if (!usesHelper(regimeOf(result.config))) return "not asked";
-  if (count("mkwrite_unlocked_attempts") + count("mkwrite_prepared") > 0) return "taken";
-  return FILESYSTEM_TABLE.some((fs) => fs.name === result.fs && fs.noHelper === true) ? "no helper" : "not taken";
+  return helper ? "not taken" : "not asked";
 }
 
-/** Why the run says nothing of its regime, or undefined: a helper was asked for, and no page_mkwrite ran without the lock. */
+/** Why the run says nothing of its regime, or undefined: a helper was asked for, and on a filesystem that opts in none ran unlocked. */
 export function pathProblem(result: RunResult): string | undefined {
   const path = pathTaken(result);
   const regime = regimeOf(result.config);
-  if (!usesHelper(regime) || path === "taken") return undefined;
+  if (!usesHelper(regime) || path === "taken" || path === "no helper") return undefined;
   const where = `${result.workload} on ${result.fs}, ${result.tasks} tasks, seed ${result.seed}`;
   const asked = `path not taken: ${regimeName(regime)} was asked for`;
   if (path === "no page_mkwrite") {
