@@ -184,7 +184,7 @@ function dropLink(handle: CowHandle, inode: Inode): i32 {
 
 export function cowfsUnlink(dir: Inode, name: usize, lenBytes: u32, inode: Inode): i32 {
   if (readOnlyInode(dir)) return -EROFS;
-  // A snapshot's root: it goes through its own ioctl.
+  // A snapshot's root is no directory of this tree, and stays.
   if (readOnlyInode(inode)) return -EBUSY;
   const handle = handleAlloc(infoOf(dir));
   if (isNullHandle(handle)) return -ENOMEM;
