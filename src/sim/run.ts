@@ -4,7 +4,7 @@
  *   boot -> every task prepares (files, page cache) -> barrier -> warm-up -> counters to zero -> measured time -> result
  */
 import { canonicalJson } from "../host/canonical.js";
-import { ConfigError, type MachineConfig } from "../host/config.js";
+import { ConfigError, type MachineConfig, kernelNumbers } from "../host/config.js";
 import { type Histogram, latencyOf, mergeHistograms } from "../host/histogram.js";
 import { Machine } from "../host/machine.js";
 import { sha256 } from "../host/sha256.js";
@@ -85,7 +85,8 @@ export function defaultLength(workload: Workload, tasks: number, memoryBytes: nu
   let length = FULL_LENGTH;
   while (length > 4096 && length * need > memoryBytes * share) length /= 2;
   if (length * need > memoryBytes * Math.min(0.8, share * 1.4)) {
-    throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${tasks} tasks`);
+    const who = tasks === 1 ? "one task" : `${tasks} tasks`;
+    throw new ConfigError(`memory of ${memoryBytes} bytes is too small for ${who} of ${workload.name}`);
   }
   return length;
 }
@@ -120,6 +121,8 @@ export class Run {
     if (!workload) throw new RunError(`unknown workload "${description.workload}"`);
     this.workload = workload;
     this.fs = filesystemFor(description.fs ?? "ramfs", workload);
+    // Before what follows from them: a number out of its range is to be named as such.
+    kernelNumbers(description.config);
     const memoryBytes = description.config.memoryBytes ?? 256 * MIB;
     const lenBytes = description.lenBytes ?? defaultLength(workload, description.tasks, memoryBytes, this.fs.memoryShare);
     if (lenBytes < 4096 || lenBytes % 4096 !== 0) throw new ConfigError(`length ${lenBytes} is not a number of 4096-byte pages`);
