@@ -3,7 +3,8 @@
  *
  * Checks: [cli-1] [cli-2] [run-1] [dt-1].
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseHTML } from "linkedom";
 import { describe, expect, it } from "vitest";
@@ -166,6 +167,14 @@ describe.concurrent("output", () => {
     const { code, stdout, stderr } = await faultline(run("--format", "trace"), { closeAfter: 1 });
     expect(stdout.length).toBeGreaterThan(0);
     expect([code, stderr.replace(/state_sha256.*\n/g, "")]).toEqual([0, ""]);
+  });
+
+  it("a disk that is full ends it with one line: exit 1", () => {
+    if (!existsSync("/dev/full")) return;
+    const full = openSync("/dev/full", "w");
+    const { status, stderr } = spawnSync(process.execPath, [CLI, "workloads"], { stdio: ["ignore", full, "pipe"], encoding: "utf8" });
+    closeSync(full);
+    expect([status, stderr]).toEqual([1, "faultline: stdout: ENOSPC: no space left on device, write\n"]);
   });
 
   it("the command can be run by its own name: the file is executable and has a shebang", () => {

@@ -14,6 +14,8 @@ const file = (name: string, text: string): string => {
   return join(dir, name);
 };
 
+const COMMANDS = "run compare settle workloads replay replay-trace import-strace inspect fsck calibrate costs".split(" ");
+
 describe.concurrent("help", () => {
   it("names every command", async () => {
     const { code, stdout, stderr } = await faultline(["--help"]);
@@ -91,7 +93,8 @@ const USAGE: readonly [args: readonly string[], stderr: RegExp][] = [
   [["run", "page_fault3", "--memory", "12Q"], /size "12Q": expected a number with a unit, such as 256M/],
   [["run", "page_fault3", "--memory", "100K"], /memoryBytes is 102400; it must be a whole number from 262144 to/],
   [["run", "page_fault3", "--memory", "4G"], /memoryBytes is 4294967296; it must be a whole number/],
-  [["run", "page_fault3", "-t", "128", "--memory", "256K"], /too small for 128 /],
+  [["run", "page_fault3", "-t", "128", "--memory", "256K"], /too small for 128 tasks of page_fault3/],
+  [["run", "page_fault3", "--memory", "1"], /memoryBytes is 1; it must be a whole number from 262144 to/],
   [["run", "page_fault3", "--duration", "10"], /duration "10": expected a number with a unit, such as 10ms/],
   [["run", "page_fault3", "--duration", "0ms"], /duration "0ms": expected some time to measure/],
   [["run", "page_fault3", "--duration", "-5ms"], /duration "-5ms": expected a number with a unit/],
@@ -103,6 +106,7 @@ const USAGE: readonly [args: readonly string[], stderr: RegExp][] = [
   [["run", "page_fault3", "--costs", '{"syscal": 5}'], /--costs:1:2: unknown cost "syscal"\. Did you mean syscall\?/],
   [["run", "page_fault3", "--costs", file("half.json", '{\n  "syscall": 1.5\n}')], /half\.json:2:14: expected a whole number of ns/],
   [["inspect", "page_fault3", "--view", "map"], /view "map": expected one of meminfo, .*\. Did you mean maps\?/],
+  [["inspect", "page_fault3", "--seeds", "2"], /unknown option '--seeds'/],
   [["inspect", "page_fault3", "-t", "1,2"], /inspect looks at one run, not at 2/],
   [["calibrate", "--format", "xml"], /format "xml": expected one of table, json/],
   [["replay"], /missing required argument 'run\.json'/],

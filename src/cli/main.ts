@@ -55,8 +55,9 @@ function report(error: unknown): number {
 }
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  // A reader that goes away has seen enough; a disk that is full has not.
+  if (error.code !== "EPIPE") process.stderr.write(`${colors(process.stderr).red("faultline:")} stdout: ${error.message}\n`);
+  process.exit(error.code === "EPIPE" ? 0 : 1);
 });
 
 try {

@@ -36,17 +36,29 @@ export function collected(value: string, before: string | undefined): string {
   return before === undefined ? value : `${before},${value}`;
 }
 
-/** Adds the options that describe a machine and a run. */
-export function describeRun(command: Command, defaults: Partial<RunText> = {}): Command {
-  const d = { ...RUN_TEXT_DEFAULTS, ...defaults };
+/** Adds the options that describe a machine and runs on it. */
+export function describeRuns(command: Command): Command {
+  const { tasks, seed, seeds } = RUN_TEXT_DEFAULTS;
+  command
+    .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-16", tasks)
+    .option("--seed <n>", "first seed", seed)
+    .option("--seeds <n>", "number of seeds, one run each", seeds);
+  return describeMachine(command);
+}
+
+/** As describeRuns, for one run. */
+export function describeRun(command: Command, tasks: string): Command {
+  command.option("-t, --tasks <n>", "number of tasks", tasks).option("--seed <n>", "seed", RUN_TEXT_DEFAULTS.seed);
+  return describeMachine(command);
+}
+
+function describeMachine(command: Command): Command {
+  const d = RUN_TEXT_DEFAULTS;
   return command
-    .option("-t, --tasks <list>", "numbers of tasks: 1,2,4 or 1-16", d.tasks)
     .option("--mode <mode>", MODES.join(" or "), d.mode)
     .option("--cpus <n>", "emulated CPUs (default: as many as tasks)")
     .option("--sockets <n>", "sockets the CPUs are spread over (default: 4 from four CPUs on)")
     .option("--memory <size>", "guest memory", d.memory)
-    .option("--seed <n>", "first seed", d.seed)
-    .option("--seeds <n>", "number of seeds, one run each", d.seeds)
     .option("--duration <time>", "simulated time measured; workloads may have one of their own", d.duration)
     .option("--warmup <time>", "simulated time before it", d.warmup)
     .option("--length <size>", "bytes each task maps (default: 128M, or what fits)")

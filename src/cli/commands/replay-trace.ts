@@ -22,13 +22,13 @@ import { importStrace } from "../../workloads/trace/strace.js";
 import { UsageError } from "../errors.js";
 import { saveImageOf } from "../image.js";
 import { readText, warnOf } from "../input.js";
-import { type RunOptions, describeRun, sweepOf } from "../options.js";
+import { type RunOptions, describeRuns, sweepOf } from "../options.js";
 import { checkOutput, colors, columns, emit, progressBar } from "../output.js";
 
 const FORMATS = ["table", "json", "csv", "trace", "chrome", "lock_stat"] as const;
 
 export function registerReplayTrace(cli: Command): void {
-  describeRun(cli.command("replay-trace <file>").description("run a recorded trace again and report what it did (docs/trace-format.md)"))
+  describeRuns(cli.command("replay-trace <file>").description("run a recorded trace again and report what it did (docs/trace-format.md)"))
     .option("-o, --output <file>", "write the result there")
     .option("--save-image <file>", "sync after the run and write the disk there (see: faultline fsck)")
     .option("--format <format>", FORMATS.join(", "), "table")

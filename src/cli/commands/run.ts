@@ -17,7 +17,7 @@ import { sweepPoints } from "../../sim/sweep.js";
 import { UsageError } from "../errors.js";
 import { saveImageOf } from "../image.js";
 import { inputOf } from "../input.js";
-import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRun, sweepOf, withDuration } from "../options.js";
+import { FORMATS, type Format, type RunOptions, checkFormat, checkWorkload, describeRuns, sweepOf, withDuration } from "../options.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
 import { runJobFile } from "./fio.js";
 import { replayTrace } from "./replay-trace.js";
@@ -26,7 +26,7 @@ import { replayTrace } from "./replay-trace.js";
 const STEPS = 50;
 
 export function registerRun(cli: Command): void {
-  describeRun(cli.command("run <workload>").description("run a workload, or a job file of fio's (job.fio), and report what it did"))
+  describeRuns(cli.command("run <workload>").description("run a workload, or a job file of fio's (job.fio), and report what it did"))
     .option("-o, --output <file>", "write the result there")
     .option("--format <format>", FORMATS.join(", "), "table")
     .option("--save-image <file>", "sync after the run and write the disk there (see: faultline fsck)")
