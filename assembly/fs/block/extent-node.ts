@@ -8,7 +8,7 @@
  *     two neighbours fit one  --merge-->  one; the root's only child fits the root  --> a level less
  *
  * Interface: treeDescend, treeRelease, nodeInsert, nodeDelete, entryWrite, treeWorst, entryAt, nodeCount, pathSlot, searchEntries,
- *            checkNode.
+ *            searchIndex, checkNode.
  * Invariants:
  *   [xt-1] keys ascend; the entries below an index entry lie in [its key, the next one's), the first one's key counting as 0.
  *   [xt-2] neighbours under one parent hold more together than a node can; so nodes never exceed treeWorst(extents).
@@ -82,6 +82,11 @@ export function searchEntries(entries: usize, count: u32, key: u32): i32 {
   return high;
 }
 
+/** The entry of an index node below which `key` lies; the first key counts as 0, whatever it says ([xt-1]). */
+export function searchIndex(entries: usize, count: u32, key: u32): u32 {
+  return <u32>(searchEntries(entries + ENTRY_BYTES, count - 1, key) + 1);
+}
+
 /** A node as it must be, or -EIO. */
 export function checkNode(bi: BlockInode, node: Buffer, level: u32): i32 {
   if (load<u32>(node.data, ND_MAGIC) != NODE_MAGIC || load<u16>(node.data, ND_LEVEL) != level) return -EIO;
@@ -95,8 +100,9 @@ export function treeDescend(bi: BlockInode, key: u32): i32 {
   setPathNode(bi, level, changetype<Buffer>(0));
   while (true) {
     const node = pathNode(bi, level);
-    const slot = searchEntries(entriesOf(bi, node), countOf(bi, node), key);
-    setPathSlot(bi, level, level != 0 && slot < 0 ? 0 : slot);
+    const entries = entriesOf(bi, node);
+    const count = countOf(bi, node);
+    setPathSlot(bi, level, level != 0 ? <i32>searchIndex(entries, count, key) : searchEntries(entries, count, key));
     if (level == 0) return 0;
     const child = load<u32>(entryAt(bi, level, <u32>pathSlot(bi, level)), EN_BLOCK);
     const got = bufferRead(bi.fs, child);

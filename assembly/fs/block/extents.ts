@@ -8,7 +8,8 @@
  *       written back       delalloc -1, extents +1, converting +1                      (the sum does not grow)
  *       converted          converting -1, extents + at most 2                          (nor here)
  *
- * Interface: extentLookup, mapState, mapLength, mapDisk, extentInsert, extentRemove, extentConvert, extentCredits, metaEnsure, metaTrim.
+ * Interface: extentLookup, mapState, mapLength, mapDisk, extentInsert, extentRemove, extentRewrite, extentConvert, extentCredits,
+ *            metaEnsure, metaTrim.
  * Invariants:
  *   [bl-1] extents ascend and do not overlap.
  *   [xt-4] whoever inserts, removes or converts has called metaEnsure: the tree never lacks a block.
@@ -18,8 +19,8 @@
 import { EIO, isErr } from "../../lib/errno";
 import { Buffer, bufferPut, bufferRead, isNullBuffer } from "./buffer";
 import {
-  checkNode, entryAt, entryWrite, nodeCount, nodeDelete, nodeInsert, pathSlot, searchEntries, setPathSlot, treeDescend, treeRelease,
-  treeWorst,
+  checkNode, entryAt, entryWrite, nodeCount, nodeDelete, nodeInsert, pathSlot, searchEntries, searchIndex, setPathSlot, treeDescend,
+  treeRelease, treeWorst,
 } from "./extent-node";
 import { ENTRY_BYTES, EN_BLOCK, EN_KEY, EN_LEN, EXTENT_MAX_LEN, EXTENT_UNWRITTEN, ND_COUNT, NODE_HEADER } from "./layout";
 import { spaceRelease, spaceReserve } from "./space";
@@ -63,8 +64,7 @@ export function extentLookup(bi: BlockInode, block: u32): u64 {
   let next: u32 = u32.MAX_VALUE;
   let node = changetype<Buffer>(0);
   for (let level = bi.level; level != 0; level--) {
-    const found = searchEntries(entries, count, block);
-    const slot: u32 = found < 0 ? 0 : <u32>found;
+    const slot = searchIndex(entries, count, block);
     if (slot + 1 < count) next = load<u32>(entries + (slot + 1) * ENTRY_BYTES, EN_KEY);
     const child = load<u32>(entries + slot * ENTRY_BYTES, EN_BLOCK);
     if (!isNullBuffer(node)) bufferPut(node);
@@ -96,8 +96,9 @@ function lookInLeaf(entries: usize, count: u32, block: u32, bound: u32): u64 {
   return packMap(MAP_HOLE, next - block, 0);
 }
 
-/** Blocks that the tree may still need, with `extra` extents more. */
+/** Blocks that the tree may still need, with `extra` extents more; none while nothing is going to be added ([mk-6]). */
 function metaNeed(bi: BlockInode, extra: u32): u32 {
+  if (bi.delalloc + bi.converting + extra == 0) return 0;
   const worst = treeWorst(bi.fs.nodeCapacity, bi.extents + 3 * bi.delalloc + 2 * bi.converting + extra);
   return worst > bi.treeBlocks ? worst - bi.treeBlocks : 0;
 }
@@ -229,6 +230,59 @@ function removeHere(handle: Handle, bi: BlockInode, from: u32, end: u32, most: u
   return left != 0 && right != 0 ? nodeInsert(handle, bi, to, disk + (to - key), right | flag) : 0;
 }
 
+/**
+ * Blocks [from, from + n), which lie in one extent, are mapped to `disk` in a state now. Nothing is removed before something is
+ * inserted: a node that a removal frees is free for others only when it is committed, and the tree was not promised another one.
+ * Returns 0 or -errno. Preconditions: promises for two extents ([xt-4]).
+ */
+export function extentRewrite(handle: Handle, bi: BlockInode, from: u32, n: u32, disk: u32, state: u32): i32 {
+  let error = treeDescend(bi, from);
+  if (error == 0) error = rewriteHere(handle, bi, from, n, disk, state == MAP_UNWRITTEN ? EXTENT_UNWRITTEN : 0);
+  treeRelease(bi);
+  return error;
+}
+
+/** The path leads to the extent that maps the blocks. */
+function rewriteHere(handle: Handle, bi: BlockInode, from: u32, n: u32, disk: u32, flag: u32): i32 {
+  const slot = <u32>pathSlot(bi, 0);
+  const entry = entryAt(bi, 0, slot);
+  const key = load<u32>(entry, EN_KEY);
+  const old = load<u32>(entry, EN_BLOCK);
+  const oldFlag = load<u32>(entry, EN_LEN) & EXTENT_UNWRITTEN;
+  const to = from + n;
+  const left = from - key;
+  assert(key <= from && to <= key + extentLen(entry), "[bl-1] one extent maps the blocks");
+  const right = key + extentLen(entry) - to;
+  if (left == 0 && right == 0) {
+    entryWrite(handle, bi, slot, key, disk, n | flag);
+    return joinBoth(handle, bi, slot);
+  }
+  if (left == 0) {
+    entryWrite(handle, bi, slot, to, old + n, right | oldFlag);
+    setPathSlot(bi, 0, <i32>slot - 1);
+    return insertHere(handle, bi, from, disk, n, flag);
+  }
+  entryWrite(handle, bi, slot, key, old, left | oldFlag);
+  if (right == 0) return insertHere(handle, bi, from, disk, n, flag);
+  let error = nodeInsert(handle, bi, to, old + left + n, right | oldFlag);
+  treeRelease(bi);
+  if (error == 0) error = treeDescend(bi, from);
+  return error != 0 ? error : insertHere(handle, bi, from, disk, n, flag);
+}
+
+/** The path's extent has changed: it may touch the next one of its leaf now, and the one before. */
+function joinBoth(handle: Handle, bi: BlockInode, slot: u32): i32 {
+  const key = load<u32>(entryAt(bi, 0, slot), EN_KEY);
+  let error = joinRight(handle, bi);
+  if (error != 0 || slot == 0) return error;
+  // A join leaves the path of no use.
+  treeRelease(bi);
+  error = treeDescend(bi, key);
+  if (error != 0 || pathSlot(bi, 0) <= 0) return error;
+  setPathSlot(bi, 0, pathSlot(bi, 0) - 1);
+  return joinRight(handle, bi);
+}
+
 /** The first unwritten piece of [block, end) becomes written. Returns the block behind what was looked at, or -errno. */
 export function extentConvert(handle: Handle, bi: BlockInode, block: u32, end: u32): i64 {
   const map = extentLookup(bi, block);
@@ -236,7 +290,6 @@ export function extentConvert(handle: Handle, bi: BlockInode, block: u32, end: u
   if (state == MAP_ERROR) return -EIO;
   const to = mapLength(map) < end - block ? block + mapLength(map) : end;
   if (state != MAP_UNWRITTEN) return to;
-  let error = extentRemove(handle, bi, block, to, to - block);
-  if (error == 0) error = extentInsert(handle, bi, block, mapDisk(map), to - block, MAP_WRITTEN);
+  const error = extentRewrite(handle, bi, block, to - block, mapDisk(map), MAP_WRITTEN);
   return error != 0 ? <i64>error : <i64>to;
 }

@@ -12,7 +12,7 @@
  * Locks: handle -> i_data_sem. Nobody waits for the worker holding a page lock or a handle ([jnl-4]).
  * Why not keep PG_WRITEBACK until the conversion: truncate waits for it under the page lock, and a handle may wait for that lock.
  */
-import { isErr, ptrErr } from "../../lib/errno";
+import { EIO, isErr, ptrErr } from "../../lib/errno";
 import { listDelInit, listEmpty, listFirst } from "../../lib/list";
 import { mappingSetError } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
@@ -20,7 +20,9 @@ import { TASK_INTERRUPTIBLE, TF_KTHREAD, Task, isNullTask } from "../../sched/st
 import { taskCreate, taskStart } from "../../sched/task";
 import { sleepOn, wakeAll } from "../../sched/wait-queue";
 import { iput } from "../inode";
-import { MAP_WRITTEN, extentConvert, extentCredits, extentInsert, extentRemove, metaTrim } from "./extents";
+import {
+  MAP_ERROR, MAP_WRITTEN, extentConvert, extentCredits, extentLookup, extentRewrite, mapDisk, mapLength, mapState, metaTrim,
+} from "./extents";
 import { failChange, inodeWrite } from "./inode-table";
 import { unitFree } from "./io-unit";
 import { journalStart, journalStop } from "./journal";
@@ -113,13 +115,13 @@ function replaceRange(bi: BlockInode, range: IoRange, endSize: u64): i64 {
     const handle = changetype<Handle>(got);
     const at = range.fileBlock + done;
     downWrite(bi.sem);
-    let error = extentRemove(handle, bi, at, range.fileBlock + range.blocks, range.blocks - done);
-    const n = handle.pieceBlocks;
-    assert(error != 0 || (n != 0 && handle.pieceBlock == at), "[ps-1] the shared blocks are still mapped");
-    if (error == 0) error = bitmapUpdate(handle, range.disk + done, n, true);
-    if (error == 0) error = extentInsert(handle, bi, at, range.disk + done, n, MAP_WRITTEN);
+    const map = extentLookup(bi, at);
+    const n = min(mapLength(map), range.blocks - done);
+    assert(mapState(map) == MAP_WRITTEN || mapState(map) == MAP_ERROR, "[ps-1] the shared blocks are still mapped");
+    let error: i32 = mapState(map) == MAP_ERROR ? -EIO : bitmapUpdate(handle, range.disk + done, n, true);
+    if (error == 0) error = extentRewrite(handle, bi, at, n, range.disk + done, MAP_WRITTEN);
     upWrite(bi.sem);
-    if (error == 0) error = blocksFree(handle, handle.pieceDisk, n, false);
+    if (error == 0) error = blocksFree(handle, mapDisk(map), n, false);
     noteGrown(bi, endSize, at + n);
     if (error == 0) error = inodeWrite(handle, bi, true);
     failChange(bi.fs, error);
