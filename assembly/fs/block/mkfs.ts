@@ -1,7 +1,7 @@
 /*
  * mkfs: the layout of an empty filesystem, and its first blocks.
  *
- * Interface: blockMkfs(params, magic, refcounts), geometryFor.
+ * Interface: blockMkfs(params, magic, refcounts), geometryFor, blocksFor.
  * Invariants:
  *   [mkf-1] a filesystem of at least MIN_CLUSTERS clusters of 4 KiB holds its tables, its journal and files.
  *   [mkf-2] the superblock is written last, behind a flush: a mkfs that a crash cuts off leaves what was there, or nothing.
@@ -38,7 +38,7 @@ const MIN_CLUSTERS: u32 = 64;
 /** Clusters of 4 KiB come in fours, so that maps of neighbours do not share a word. */
 export const CLUSTER_STEP: u32 = 4;
 
-function blocksFor(bits: u32, perBlock: u32): u32 {
+export function blocksFor(bits: u32, perBlock: u32): u32 {
   return (bits + perBlock - 1) / perBlock;
 }
 
@@ -150,10 +150,9 @@ function writeRoot(fs: BlockFs, sb: usize, at: usize): i32 {
 }
 
 function writeAll(fs: BlockFs, sb: usize, at: usize): i32 {
-  // The journal's ring need not be zero but for its first record.
+  // The whole ring: a transaction of a filesystem that was here before has the sequence that the new one's next will have.
   const journal = load<u32>(sb, SB_JOURNAL);
-  let error = zeroBlocks(fs, journal, journal + 2);
-  if (error == 0) error = zeroBlocks(fs, load<u32>(sb, SB_ORPHANS), load<u32>(sb, SB_DATA_START));
+  let error = zeroBlocks(fs, journal, load<u32>(sb, SB_DATA_START));
   if (error == 0) error = writeBitmap(fs, sb, at);
   if (error == 0) error = writeRoot(fs, sb, at);
   if (error != 0) return error;

@@ -4,7 +4,7 @@
  *     journal super block: place and sequence of the oldest -> descriptor of that sequence? copies, commit block, checksum right?
  *     -> each copy to its block -> the next place, the next sequence -> ... -> flush -> super block: an empty ring
  *
- * Interface: journalRecover.
+ * Interface: journalRecover, checkTransaction, blockTransfer.
  * Invariants:
  *   [rec-1] a transaction is replayed whole or not at all; after the first that is not whole nothing is.
  *   [rec-2] a crash during recovery changes nothing: the next one replays the same.
@@ -22,6 +22,7 @@ import { journalSuperFill, logBlockOf } from "./commit";
 import {
   JH_COUNT, JH_CRC, JH_MAGIC, JH_SEQUENCE, JH_TYPE, JOURNAL_HEADER, JOURNAL_MAGIC, JT_COMMIT, JT_DESCRIPTOR, JT_SUPER,
 } from "./layout";
+import { RECORD_BLOCKS } from "./journal";
 import { BlockFs, blockFsState } from "./state";
 
 /** One block between the disk and memory within a frame. Returns 0 or -errno. */
@@ -39,13 +40,15 @@ function isRecord(at: usize, type: u32, sequence: u32): bool {
 }
 
 /** Is the transaction at a place whole? Its number of copies, -1 when it is not, or -errno less 1. The descriptor stays at `d`. */
-function checkTransaction(fs: BlockFs, place: u32, sequence: u32, d: usize, c: usize): i32 {
+export function checkTransaction(fs: BlockFs, place: u32, sequence: u32, d: usize, c: usize): i32 {
   const j = fs.journal;
   const table = blockFsState().crcTable;
   let error = blockTransfer(fs, BIO_READ, logBlockOf(j, place), d);
   if (error != 0) return error - 1;
   const count = load<u32>(d, JH_COUNT);
-  if (!isRecord(d, JT_DESCRIPTOR, sequence) || count > j.maxCredits) return -1;
+  // Not j.maxCredits: the machine that wrote it may have had more memory than this one.
+  const most = min((fs.blockSize - JOURNAL_HEADER) / 4, j.ringBlocks - RECORD_BLOCKS);
+  if (!isRecord(d, JT_DESCRIPTOR, sequence) || count > most) return -1;
   let crc = crc32c(table, 0, d, fs.blockSize);
   for (let i: u32 = 1; i <= count; i++) {
     error = blockTransfer(fs, BIO_READ, logBlockOf(j, place + i), c);
