@@ -78,7 +78,8 @@ export const TP_DAX_WRITEBACK_RANGE: u32 = 68;
 export const TP_JBDFS_PREPARED: u32 = 69;
 export const TP_FORCE_SHUTDOWN: u32 = 70;
 export const TP_COWFS_FSCK: u32 = 71;
-export const TP_COUNT: u32 = 72;
+export const TP_BLOCK_FSCK: u32 = 72;
+export const TP_COUNT: u32 = 73;
 
 export function tracepointName(id: u32): string {
   if (id < 24) return nameLow(id);
@@ -131,6 +132,7 @@ export function tracepointName(id: u32): string {
     case TP_JBDFS_PREPARED: return "faultline:jbdfs_already_prepared";
     case TP_FORCE_SHUTDOWN: return "xfs:xfs_force_shutdown";
     case TP_COWFS_FSCK: return "faultline:cowfs_fsck";
+    case TP_BLOCK_FSCK: return "faultline:block_fsck";
     default: return "";
   }
 }

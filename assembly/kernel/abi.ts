@@ -11,6 +11,7 @@ import { slabState } from "../lib/slab";
 import { traceCount as count, traceState } from "../lib/trace";
 import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
 import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
+import { BLOCK_FSCK_BASE, blockFsckLaw } from "../fs/block/fsck-state";
 import { fsckLaw } from "../fs/cowfs/fsck";
 import { blockImageBase as imageBase, blockImageBytes as imageBytes } from "../block/disk";
 import { Bio, bioVec } from "../block/bio";
@@ -277,9 +278,9 @@ export function blockBioField(at: u32, field: u32): u32 {
   }
 }
 
-/** What law n of a cowfs check is about; 0 beyond the last. */
+/** What law n of a check is about. */
 export function fsckLawName(n: u32): u32 {
-  return text(fsckLaw(<i32>n));
+  return text(<i32>n > BLOCK_FSCK_BASE ? blockFsckLaw(<i32>n) : fsckLaw(<i32>n));
 }
 
 /** The nth page allocation from now fails; 0 turns it off. */

@@ -3,7 +3,7 @@
  *
  *   const report = fsckImage(kernel.module, image);       report.law === 0: clean
  *
- * Interface: fsckImage, FsckReport, describeFsck, syncedImage.
+ * Interface: fsckImage, fsckTypeOf, FsckReport, FsckType, describeFsck, syncedImage.
  * Invariants: [fk-3] nothing is written.
  * Locks: none.
  * Why not in TypeScript: what checks the disk should be what reads it when it is mounted.
@@ -15,32 +15,60 @@ import { Machine } from "../host/machine.js";
 import { readString } from "../host/wasm.js";
 import { RunError } from "./run.js";
 
+/** Types that have a check. */
+export type FsckType = "cowfs" | "iomapfs" | "jbdfs";
+
 export interface FsckReport {
-  /** 0: clean; else the number of the first broken law (assembly/fs/cowfs/fsck.ts). */
+  filesystem: FsckType;
+  /** 0: clean; else the number of the first broken law (assembly/fs/cowfs/fsck.ts, assembly/fs/block/fsck-state.ts). */
   law: number;
   lawName: string;
-  /** Where it is broken: a cluster for laws of tree blocks, a byte of the disk for those of extents, an inode for the rest. */
+  /** Where it is broken: `placeKind` says what the number is of. */
   place: number;
-  /** Of the superblock that was taken. */
-  generation: number;
+  placeKind: string;
+  /** Blocks of trees, or nodes of extent trees. */
   treeBlocks: number;
   extents: number;
   dataBlocks: number;
   /** Those of snapshots are counted for each snapshot. */
   inodes: number;
   names: number;
-  snapshots: number;
+  /** cowfs: of the superblock that was taken, and snapshots. */
+  generation?: number;
+  snapshots?: number;
+  /** iomapfs, jbdfs: transactions in the ring that a mount would replay, orphans, blocks with several owners. */
+  transactions?: number;
+  orphans?: number;
+  shared?: number;
 }
 
-const EVENT = "faultline:cowfs_fsck";
 const BLOCK = 4096;
-/** What event values mean: fsck.ts's FOUND_*. */
-const FOUND = ["treeBlocks", "extents", "dataBlocks", "inodes", "names", "snapshots", "generation"] as const;
 const BROKEN = 256;
-const PLACES = ["", "superblock", "cluster", "cluster", "cluster", "cluster", "cluster", "byte", "byte"];
 const MIB = 1 << 20;
+const COWFS = {
+  event: "faultline:cowfs_fsck",
+  /** What event values mean: FOUND_* of fsck.ts. */
+  found: ["treeBlocks", "extents", "dataBlocks", "inodes", "names", "snapshots", "generation"],
+  firstLaw: 1,
+  places: ["", "cluster", "cluster", "cluster", "cluster", "cluster", "byte", "byte"],
+} as const;
+const BLOCKFS = {
+  event: "faultline:block_fsck",
+  found: ["transactions", "treeBlocks", "extents", "dataBlocks", "inodes", "names", "orphans", "shared"],
+  firstLaw: 33,
+  places: ["", "block", "slot", "inode", "inode", "inode", "inode", "inode", "inode", "inode", "block", "block", "block"],
+} as const;
+const MAGICS = new Map<string, FsckType>([
+  ["IOMAPFS1", "iomapfs"],
+  ["JBDFS__1", "jbdfs"],
+]);
 
-/** Checks an image of a cowfs that fills it. Throws ConfigError for what is no disk, RunError when the check itself fails. */
+/** The type of the filesystem on an image, by its superblock; what is none of the others is taken for a cowfs. */
+export function fsckTypeOf(image: Uint8Array): FsckType {
+  return MAGICS.get(String.fromCharCode(...image.subarray(0, 8))) ?? "cowfs";
+}
+
+/** Checks an image of a filesystem that fills it. Throws ConfigError for what is no disk, RunError when the check itself fails. */
 export function fsckImage(module: WebAssembly.Module, image: Uint8Array): FsckReport {
   if (image.length === 0 || image.length % BLOCK !== 0) {
     throw new ConfigError(`an image of ${image.length} bytes: a disk has a number of blocks of ${BLOCK} bytes`);
@@ -49,27 +77,38 @@ export function fsckImage(module: WebAssembly.Module, image: Uint8Array): FsckRe
   const memoryBytes = Math.max(16 * MIB, Math.min(512 * MIB, image.length));
   const machine = Machine.createSync(module, { memoryBytes, diskBlocks: image.length / BLOCK });
   machine.disk.load(image);
+  const filesystem = fsckTypeOf(image);
   let law = 0;
   machine.spawn(function* () {
-    law = yield* sys.fsck("cowfs");
+    law = yield* sys.fsck(filesystem);
   });
   machine.run();
   if (law < 0) throw new RunError(`the check failed: ${errnoName(-law)}`);
-  const found = new Map(machine.trace().flatMap(({ name, a, b }) => (name === EVENT ? [[Number(a), Number(b)] as const] : [])));
-  const counts = Object.fromEntries(FOUND.map((name, what) => [name, found.get(what) ?? 0])) as Record<(typeof FOUND)[number], number>;
+  const { event, found: kinds, firstLaw, places } = filesystem === "cowfs" ? COWFS : BLOCKFS;
+  const found = new Map(machine.trace().flatMap(({ name, a, b }) => (name === event ? [[Number(a), Number(b)] as const] : [])));
+  const counts = Object.fromEntries(kinds.map((name, what) => [name, found.get(what) ?? 0])) as Counts;
   const lawName = readString(machine.memory, machine.kernel.fsckLawName(law));
-  return { law, lawName, place: found.get(BROKEN + law) ?? 0, ...counts };
+  const placeKind = law === 0 ? "" : (places[law - firstLaw] ?? "inode");
+  return { filesystem, law, lawName, place: found.get(BROKEN + law) ?? 0, placeKind, ...counts };
 }
+
+type Counts = Omit<FsckReport, "filesystem" | "law" | "lawName" | "place" | "placeKind">;
 
 /** The report in words, a line or two. */
 export function describeFsck(report: FsckReport): string {
-  const { treeBlocks, extents, dataBlocks, inodes, names, snapshots } = report;
-  const data = `${extents} extents with ${dataBlocks} blocks of data`;
-  const rest = `${inodes} inodes, ${names} names, ${snapshots} snapshots`;
-  const walked = `generation ${report.generation}: ${treeBlocks} tree blocks, ${data}, ${rest}`;
+  const { filesystem, treeBlocks, extents, dataBlocks, inodes, names } = report;
+  const data = `${extents} extents with ${dataBlocks} blocks of data, ${inodes} inodes, ${names} names`;
+  const walked =
+    filesystem === "cowfs"
+      ? `generation ${report.generation ?? 0}: ${treeBlocks} tree blocks, ${data}, ${report.snapshots ?? 0} snapshots`
+      : `${filesystem}: ${treeBlocks} extent nodes, ${data}, ${restOf(report)}`;
   if (report.law === 0) return `clean, ${walked}`;
-  const place = report.law === 1 ? "" : `, ${PLACES[report.law] ?? "inode"} ${report.place}`;
+  const place = report.placeKind === "" ? "" : `, ${report.placeKind} ${report.place}`;
   return `law ${report.law} is broken: ${report.lawName}${place}\nwalked until then, ${walked}`;
+}
+
+function restOf({ transactions = 0, orphans = 0, shared = 0 }: FsckReport): string {
+  return `${shared} shared blocks, ${orphans} orphans, ${transactions} transactions to replay`;
 }
 
 /** The disk of a machine after a sync; what runs on it goes on meanwhile. */

@@ -5,7 +5,7 @@
  *     unmount: (the VFS has synced) completions, commit, checkpoint: the image is whole without its ring -> memory
  *
  * Interface: blockMount, blockMountRoot, blockPutSuper, blockSyncFs, blockFreezeFs, blockStatfs, blockFsync, syncMetadata,
- *            blockFsOfSuper.
+ *            blockFsOfSuper, openDevice.
  * Invariants:
  *   [sup-1] after a freeze or an unmount the ring is empty: every block is in its place.
  *   [mk-7] fsync returns after the file's data, and the transactions that say where it is, are durable.
@@ -74,7 +74,7 @@ function readGeometry(fs: BlockFs, at: usize, magic: u64, nrClusters: u32): i32 
 }
 
 /** Reads the superblock and makes the journal. Returns 0 or -errno. */
-function openDevice(fs: BlockFs, params: MountParams, magic: u64): i32 {
+export function openDevice(fs: BlockFs, params: MountParams, magic: u64): i32 {
   const page: Page = allocPage(GFP_KERNEL | GFP_ZERO);
   if (isNullPage(page)) return -ENOMEM;
   const at = pageAddress(page);

@@ -22,6 +22,7 @@ import { Page } from "../../mm/page";
 import { FS_REQUIRES_DEV, MountParams, optionFlag, optionsKnown, registerFilesystem } from "../mount";
 import { SuperBlock, superFree } from "../super";
 import { daxFault, daxFsync, daxPfnMkwrite, daxRead, daxReadKernel, daxSyncFs, daxWrite, daxWriteKernel } from "../block/dax";
+import { blockFsck } from "../block/fsck";
 import { IOMAPFS_MAGIC } from "../block/layout";
 import { blockMkfs } from "../block/mkfs";
 import { blockPageMkwrite } from "../block/mkwrite";
@@ -48,6 +49,10 @@ function mount(params: MountParams): usize {
 
 function mkfs(params: MountParams): i32 {
   return blockMkfs(params, IOMAPFS_MAGIC, true);
+}
+
+function fsck(params: MountParams): i32 {
+  return blockFsck(params, IOMAPFS_MAGIC);
 }
 
 /** Tables of `-o dax`. It has no line that opts in to the helper: its callbacks need the VMA. */
@@ -80,5 +85,6 @@ export function iomapfsInit(): bool {
   type.flags = FS_REQUIRES_DEV;
   type.mount = mount;
   type.mkfs = mkfs;
+  type.fsck = fsck;
   return true;
 }

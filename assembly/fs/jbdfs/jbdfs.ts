@@ -13,6 +13,7 @@
  * mount options: nodelalloc, commit=ms
  */
 import { EINVAL, errPtr, isErr } from "../../lib/errno";
+import { blockFsck } from "../block/fsck";
 import { JBDFS_MAGIC } from "../block/layout";
 import { blockMkfs } from "../block/mkfs";
 import { KIND_JBDFS, OPT_NODELALLOC, blockFsState } from "../block/state";
@@ -35,6 +36,10 @@ function mkfs(params: MountParams): i32 {
   return blockMkfs(params, JBDFS_MAGIC, false);
 }
 
+function fsck(params: MountParams): i32 {
+  return blockFsck(params, JBDFS_MAGIC);
+}
+
 /** Boot: the tables and the type. False when memory is too small. */
 export function jbdfsInit(): bool {
   const tables = tablesAlloc();
@@ -46,5 +51,6 @@ export function jbdfsInit(): bool {
   type.flags = FS_REQUIRES_DEV;
   type.mount = mount;
   type.mkfs = mkfs;
+  type.fsck = fsck;
   return true;
 }

@@ -4,7 +4,7 @@
  * Interface: registerFsck.
  * Invariants: [cli-f1] exit code 0: clean; 1: a law is broken.
  * Locks: none.
- * Why not repair: see assembly/fs/cowfs/fsck.ts.
+ * Why not repair: see assembly/fs/cowfs/fsck.ts and assembly/fs/block/fsck.ts.
  */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
@@ -18,7 +18,7 @@ const FORMATS = ["text", "json"] as const;
 export function registerFsck(cli: Command): void {
   cli
     .command("fsck <image>")
-    .description("check a disk image of cowfs (faultline run --fs cowfs --save-image <file> writes one)")
+    .description("check a disk image of cowfs, iomapfs or jbdfs (faultline run --fs <type> --save-image <file> writes one)")
     .option("--format <format>", FORMATS.join(" or "), "text")
     .action(fsckCommand);
 }
