@@ -1,7 +1,7 @@
 /*
  * A machine with a filesystem mounted at /mnt, and what its guests do again and again.
  *
- * Interface: FilesystemSpec, Features, onFilesystem, rows, Case; make, readAll, save, tree, remount, sleepMs, names.
+ * Interface: FilesystemSpec, Features, onFilesystem, rows, Case; make, readAll, save, tree, unmount, remount, sleepMs, names.
  * Invariants: [suite-1] of suite.ts.
  */
 import { describe, expect, it } from "vitest";
@@ -56,10 +56,20 @@ function* setUp(spec: FilesystemSpec): Call<void> {
   must(yield* sys.mount(spec.name, MNT, spec.mountOptions), "mount");
 }
 
+/** Filesystems whose disk is checked whenever they are unmounted. */
+const CHECKED = new Set(["iomapfs", "jbdfs"]);
+
+/** Unmounts; what is on the disk then must break no law. */
+export function* unmount(type: string): Call<void> {
+  must(yield* sys.umount(MNT), "umount");
+  const law = CHECKED.has(type) ? yield* sys.fsck(type) : 0;
+  if (law !== 0) throw new Error(`fsck of ${type}: law ${law} (assembly/fs/block/fsck-state.ts)`);
+}
+
 /** The same filesystem, read from the disk again; one that has no names there is left as it is. */
 export function* remount(spec: FilesystemSpec): Call<void> {
   if (!spec.features.persistent) return;
-  must(yield* sys.umount(MNT), "umount");
+  yield* unmount(spec.name);
   must(yield* sys.mount(spec.name, MNT, spec.mountOptions), "mount again");
 }
 
@@ -71,7 +81,7 @@ export function onFilesystem<T>(spec: FilesystemSpec, body: Body<T>, config: Tes
     return yield* body(machine, ctx);
   });
   t.check();
-  t.runOne(() => sys.umount(MNT));
+  t.runOne(() => unmount(spec.name));
   t.check();
   expect(t.machine.stats(), t.machine.command).toMatchObject({ processes: 0, anon_pages: 0, page_tables: 0 });
   return value;

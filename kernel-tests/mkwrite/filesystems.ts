@@ -1,7 +1,7 @@
 /*
  * The filesystems that the tests of the mkwrite regimes run on, and a machine with one of them at /mnt.
  *
- * Interface: TestFilesystem, FILESYSTEMS, filesystemMachine, makeAndMount, mountAgain.
+ * Interface: TestFilesystem, FILESYSTEMS, filesystemMachine, makeAndMount, unmountClean, mountAgain.
  * Invariants: [mkt-1] a filesystem that has a page_mkwrite has a disk of a size that a test can fill.
  */
 import { type FaultLockRegime, type MkwriteRegime, pagestore, sys } from "../../src/node.js";
@@ -61,7 +61,15 @@ export function* makeAndMount(fs: TestFilesystem): Call<void> {
   must(yield* sys.mount(fs.type, "/mnt", fs.mount ?? ""), "mount");
 }
 
-export function* mountAgain(fs: TestFilesystem): Call<void> {
+/** Unmounts; what is on the disk then must break no law of the filesystem's. */
+export function* unmountClean(fs: TestFilesystem): Call<void> {
   must(yield* sys.umount("/mnt"), "umount");
+  if (!fs.persistent) return;
+  const law = yield* sys.fsck(fs.type);
+  if (law !== 0) throw new Error(`fsck of ${fs.name}: law ${law}`);
+}
+
+export function* mountAgain(fs: TestFilesystem): Call<void> {
+  yield* unmountClean(fs);
   must(yield* sys.mount(fs.type, "/mnt", fs.mount ?? ""), "mount again");
 }
