@@ -84,6 +84,7 @@ export function searchEntries(entries: usize, count: u32, key: u32): i32 {
 
 /** The entry of an index node below which `key` lies; the first key counts as 0, whatever it says ([xt-1]). */
 export function searchIndex(entries: usize, count: u32, key: u32): u32 {
+  assert(count != 0, "[xt-1] an index node has an entry");
   return <u32>(searchEntries(entries + ENTRY_BYTES, count - 1, key) + 1);
 }
 

@@ -236,6 +236,7 @@ function removeHere(handle: Handle, bi: BlockInode, from: u32, end: u32, most: u
  * Returns 0 or -errno. Preconditions: promises for two extents ([xt-4]).
  */
 export function extentRewrite(handle: Handle, bi: BlockInode, from: u32, n: u32, disk: u32, state: u32): i32 {
+  assert(n != 0, "[bl-1] no extent is empty");
   let error = treeDescend(bi, from);
   if (error == 0) error = rewriteHere(handle, bi, from, n, disk, state == MAP_UNWRITTEN ? EXTENT_UNWRITTEN : 0);
   treeRelease(bi);

@@ -27,6 +27,7 @@ const MAX_BLOCKS: u64 = 0x7fff_ffff;
 
 /** The record of an inode in the frame of a use, or ERR_PTR. */
 export function fsckRecord(f: BlockFsck, frame: u32, ino: u32): usize {
+  assert(ino != 0 && ino <= f.fs.nrInodes, "an inode has a record");
   const perBlock = f.fs.blockSize / DINODE_BYTES;
   const at = fsckRead(f, frame, f.fs.inodeTableStart + (ino - 1) / perBlock);
   return isErr(at) ? at : at + ((ino - 1) % perBlock) * DINODE_BYTES;
@@ -111,6 +112,7 @@ function checkTree(f: BlockFsck, size: u64, isFile: bool): i32 {
 
 /** Entries of one node, which lie in [low, high); the first key of an index node counts as `low` ([xt-1]). */
 function walkEntries(f: BlockFsck, isFile: bool, level: u32, entries: usize, count: u32, low: u32, high: u32): i32 {
+  assert(level < MAX_LEVEL, "a level has a frame");
   let previous: u32 = 0;
   for (let slot: u32 = 0; slot < count; slot++) {
     const entry = entries + slot * ENTRY_BYTES;

@@ -56,6 +56,7 @@ export function checkDirectory(f: BlockFsck): i32 {
 /** A used record, `offset` bytes into the directory. */
 function checkName(f: BlockFsck, record: usize, offset: u32): i32 {
   const lenBytes: u32 = load<u8>(record, DE_NAME_LEN);
+  assert(load<u32>(record, DE_INO) != 0, "[di-1] a used record names an inode");
   if (lenBytes == 0) return BLOCK_FSCK_RECORDS;
   for (let i: u32 = 0; i < lenBytes; i++) {
     const c = load<u8>(record + DE_NAME + i);

@@ -151,6 +151,7 @@ export class BlockFsck {
     return changetype<XaCursor>(changetype<usize>(this) + offsetof<BlockFsck>("cursor0"));
   }
   frame(index: u32): usize {
+    assert(index < FRAMES, "a frame of the check");
     return load<u32>(changetype<usize>(this) + offsetof<BlockFsck>() + (index << 2));
   }
 }
@@ -189,6 +190,7 @@ export function fsckRead(f: BlockFsck, frame: u32, block: u32): usize {
   if (load<u32>(known) == block + 1) return at;
   store<u32>(known, 0);
   const copy = <u32>xaLoad(f.ring, block);
+  assert(copy <= f.fs.orphanStart, "[fk-1] a copy lies in the ring");
   const error = blockTransfer(f.fs, BIO_READ, copy != 0 ? copy - 1 : block, at);
   if (error != 0) return errPtr(error);
   store<u32>(known, block + 1);
@@ -209,6 +211,7 @@ export function fsckOwn(f: BlockFsck, start: u32, length: u32, isMeta: bool): i3
   for (let block = start; block < <u32>end; block++) {
     f.place = block;
     const owners = <u32>xaLoad(f.owners, block);
+    assert(owners <= OWNER_META, "metadata has one owner");
     if (owners != 0 && (isMeta || owners >= OWNER_META || f.mayShare == 0)) return BLOCK_FSCK_OWNERS;
     if (!isMeta && xaLoad(f.ring, block) != 0) return BLOCK_FSCK_JOURNAL;
     if (xaStore(f.owners, block, isMeta ? OWNER_META : owners + 1) != 0) return -ENOMEM;

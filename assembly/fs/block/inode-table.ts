@@ -78,7 +78,7 @@ function readRecord(fs: BlockFs, ino: u32, at: usize): usize {
   const mode = load<u32>(at, DI_MODE);
   const level: u32 = load<u16>(at, DI_LEVEL);
   const count: u32 = load<u16>(at, DI_COUNT);
-  if ((mode & S_IFMT) == 0 || level >= MAX_LEVEL || count > ROOT_ENTRIES) return errPtr(-EIO);
+  if ((mode & S_IFMT) == 0 || level >= MAX_LEVEL || count > ROOT_ENTRIES || (level != 0 && count == 0)) return errPtr(-EIO);
   const inode = inodeAlloc(fs.sb, mode, ino);
   if (isNullInode(inode)) return errPtr(-ENOMEM);
   if (!attach(fs, inode)) {
