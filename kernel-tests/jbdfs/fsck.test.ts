@@ -177,8 +177,8 @@ describe("an image written by any workload is clean", () => {
   beforeAll(async () => {
     kernel = await loadKernel(true);
   });
-  const filesystems = ["iomapfs", "jbdfs", "iomapfs-1024", "jbdfs-nodelalloc"];
-  const rows = WORKLOADS.flatMap(({ name }, i) => [0, 1].map((n) => ({ name, fs: filesystems[(i * 2 + n) % 4] ?? "jbdfs" })));
+  const filesystems = ["iomapfs", "jbdfs", "iomapfs-1024", "jbdfs-nodelalloc", "iomapfs-dax"];
+  const rows = WORKLOADS.flatMap(({ name }, i) => [0, 1].map((n) => ({ name, fs: filesystems[(i * 2 + n) % 5] ?? "jbdfs" })));
   it.each(rows)("$name on $fs", ({ name, fs }) => {
     const config = { memoryBytes: 64 * MIB };
     const run = new Run(kernel, { workload: name, tasks: 2, mode: "threads", fs, lenBytes: MIB, durationNs: 2e6, warmupNs: 1e5, config });
