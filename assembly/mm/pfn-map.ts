@@ -24,7 +24,7 @@ import { mmState } from "./state";
 import { flushTlbPage } from "./tlbflush";
 import { VM_SHARED, VM_WRITE, VmArea, assertVma, vmaAddress, vmaOfShare, vmaPages } from "./vma";
 
-/** Maps a frame at the fault's address, `write`: for stores. A slot that holds another frame is left alone: the access decides. */
+/** Maps a frame at the fault's address, `write`: for stores. A private copy that somebody was first with is left alone. */
 export function insertPfn(vmf: VmFault, pfn: u32, write: bool): void {
   assertVma(vmf.vma);
   assert(!write || (vmf.vma.flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE), "[pfn-1] only a shared mapping stores to a device");
@@ -34,6 +34,7 @@ export function insertPfn(vmf: VmFault, pfn: u32, write: bool): void {
   chargeCost(C_PTE_SET);
   if (!ptePresent(pte)) store<u64>(vmf.pte, pteMake(pfn, readBits(vmf.vma) | PTE_SPECIAL | bits));
   else if ((pte & PTE_SPECIAL) != 0 && ptePfn(pte) == pfn) store<u64>(vmf.pte, pte | PTE_A | bits);
+  else assert((vmf.vma.flags & VM_SHARED) == 0, "[pfn-2] a shared mapping holds a frame that its file has lost");
   unlockPte(vmf.pte);
 }
 
