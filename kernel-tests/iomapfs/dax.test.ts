@@ -20,10 +20,10 @@ function daxMachine(config: TestConfig = {}): TestMachine {
   return new TestMachine({ cpus: 4, memoryBytes: 8 * MIB, diskBlocks: 512, limitNs: 100e9, ...config });
 }
 
-function* makeAndMount(): Call<void> {
+function* makeAndMount(options = "dax"): Call<void> {
   must(yield* sys.mkdir(MNT), "mkdir");
   must(yield* sys.mkfs("iomapfs"), "mkfs");
-  must(yield* sys.mount("iomapfs", MNT, "dax"), "mount");
+  must(yield* sys.mount("iomapfs", MNT, options), "mount");
 }
 
 function* fileOf(pages: number, path = FILE): Call {
@@ -206,11 +206,13 @@ const TAKEN: readonly { name: string; take: (fd: number) => Call; signal: number
 ];
 
 describe("no store reaches a block that the file has lost", () => {
-  for (const { name, take, signal } of TAKEN) {
+  // Through the page cache as well: MMAPLOCK is the same.
+  const rows = ["dax", ""].flatMap((options) => TAKEN.map((taken) => ({ ...taken, options })));
+  for (const { name, take, signal, options } of rows) {
     for (let seed = 1; seed <= 4; seed++) {
-      it(`${name}, seed ${seed}`, () => {
+      it(`${name}, ${options || "page cache"}, seed ${seed}`, () => {
         const t = daxMachine({ seed, diskBlocks: 160 });
-        t.runOne(makeAndMount);
+        t.runOne(() => makeAndMount(options));
         const startNs = t.machine.nowNs();
         const storing = t.spawn(function* () {
           const fd = yield* fileOf(PAGES);
