@@ -20,30 +20,16 @@ describe.concurrent("help", () => {
   it("names every command", async () => {
     const { code, stdout, stderr } = await faultline(["--help"]);
     expect([code, stderr]).toEqual([0, ""]);
-    for (const command of [
-      "run",
-      "compare",
-      "workloads",
-      "replay",
-      "replay-trace",
-      "import-strace",
-      "inspect",
-      "fsck",
-      "calibrate",
-      "costs",
-    ]) {
+    for (const command of COMMANDS) {
       expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
     }
   });
 
-  it.each(["run", "compare", "workloads", "replay", "replay-trace", "import-strace", "inspect", "fsck", "calibrate", "costs"])(
-    "of %s",
-    async (command) => {
-      const { code, stdout, stderr } = await faultline([command, "--help"]);
-      expect([code, stderr]).toEqual([0, ""]);
-      expect(stdout).toMatch(new RegExp(`^Usage: faultline ${command} `));
-    },
-  );
+  it.each(COMMANDS)("of %s", async (command) => {
+    const { code, stdout, stderr } = await faultline([command, "--help"]);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(new RegExp(`^Usage: faultline ${command} `));
+  });
 
   it("names every option of a run", async () => {
     const { stdout } = await faultline(["run", "--help"]);
