@@ -49,7 +49,7 @@ export function cpuTreeSet(id: u32, key: u64): void {
   while (node > 1) {
     const otherKey = load<u64>(keys + ((node ^ 1) << 3));
     // An odd node stands to the right of the other, whose ids are lower and win a tie.
-    const isOther = <u32>(otherKey < winnerKey) | (<u32>(otherKey == winnerKey) & (node & 1));
+    const isOther = u32(otherKey < winnerKey) | (u32(otherKey == winnerKey) & (node & 1));
     winner = select<u32>(load<u32>(ids + ((node ^ 1) << 2)), winner, isOther);
     winnerKey = select<u64>(otherKey, winnerKey, isOther);
     node >>= 1;

@@ -41,7 +41,7 @@ export function checkDirectory(f: BlockFsck): i32 {
   for (let block: u32 = 0; block < blocks; block++) {
     const data = dirBlock(f, F_DIR, block);
     if (isErr(data)) return ptrErr(data);
-    for (let at: u32 = 0; at < f.fs.blockSize; ) {
+    for (let at: u32 = 0; at < f.fs.blockSize;) {
       f.place = f.ino;
       const length = recordLength(f, data, at);
       if (length == 0) return BLOCK_FSCK_RECORDS;
