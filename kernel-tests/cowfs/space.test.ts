@@ -75,8 +75,9 @@ describe("what was promised can be written, at every fill level", () => {
           };
         }).value;
         const { filled, stored, bytes } = value;
-        for (let i = 0; i < DISK_BLOCKS; i++)
-          {expect(there.mapped[i * PAGE], `level ${level}, page ${i}`).toBe(i < stored ? (i % 250) + 1 : 0);}
+        for (let i = 0; i < DISK_BLOCKS; i++) {
+          expect(there.mapped[i * PAGE], `level ${level}, page ${i}`).toBe(i < stored ? (i % 250) + 1 : 0);
+        }
         expect(there.written.length).toBe(bytes);
         for (let at = 0; at < bytes; at += blockSize) expect(there.written.subarray(at, at + blockSize)).toEqual(pattern(blockSize, at));
         for (let i = 0; i < filled; i++) expect(there.base.subarray(i * PAGE, (i + 1) * PAGE)).toEqual(pattern(PAGE, i));

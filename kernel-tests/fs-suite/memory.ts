@@ -85,7 +85,7 @@ export function memoryTests(spec: FilesystemSpec): void {
       it(`${kind}: every allocation of a few calls fails once`, () => {
         let failures = 0;
         for (let n = 1; n <= 60; n++) {
-          const failed = onFilesystem(spec, (t) => withFailure(t, kind, n));
+          const failed = onFilesystem(spec, (t) => withFailure(t, kind, n), {}, spec.features.persistent);
           const wrong = failed.filter((one) => !memoryErrors(spec).some((errno) => one.endsWith(`: ${errno}`)));
           // A filesystem without symbolic links says so whatever the memory.
           expect(
