@@ -1,11 +1,12 @@
 /**
  * The trace as ftrace prints it.
  *
- * Interface: TracedRun, ftraceText, ftraceLine, traceArgs.
+ * Interface: TracedRun, tracedMachine, ftraceText, ftraceLine, traceArgs.
  * Invariants: [tr-1] events stand in order of time: CPUs fill the ring in the order in which the emulator ran them.
  * Locks: none.
  * Why not ftrace's own formats of each event: two numbers an event are what the ring has; they keep Linux's names.
  */
+import type { Machine } from "../host/machine.js";
 import type { TraceEvent } from "../host/trace.js";
 
 /** The trace of one run. */
@@ -15,6 +16,11 @@ export interface TracedRun {
   /** Events since boot: what the ring has lost is the difference. */
   written?: number;
   cpus?: number;
+}
+
+/** What a machine's trace ring holds now. */
+export function tracedMachine(machine: Machine, name: string): TracedRun {
+  return { name, events: machine.trace(), written: machine.traceWritten(), cpus: machine.config.cpus ?? 1 };
 }
 
 function inOrder(events: readonly TraceEvent[]): TraceEvent[] {

@@ -11,7 +11,7 @@ import { loadKernel } from "../../node.js";
 import { fioText } from "../../report/fio-text.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import { lockStatTable } from "../../report/run-report.js";
-import { ftraceText } from "../../report/trace-report.js";
+import { ftraceText, tracedMachine } from "../../report/trace-report.js";
 import { fioReport } from "../../sim/fio.js";
 import { Run } from "../../sim/run.js";
 import { sweepPoints } from "../../sim/sweep.js";
@@ -47,12 +47,7 @@ export async function runJobFile(input: WorkloadInput, options: RunOptions, comm
   run.warmUp();
   run.measure();
   const result = await run.result();
-  const traced = {
-    name: input.name,
-    events: run.machine.trace(),
-    written: run.machine.traceWritten(),
-    cpus: run.description.config.cpus ?? 1,
-  };
+  const traced = tracedMachine(run.machine, input.name);
   const text = {
     table: () => fioText(fioReport(run, input, result)),
     json: () => JSON.stringify(fioReport(run, input, result), undefined, 2),

@@ -10,7 +10,7 @@ import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import { lockStatTable } from "../../report/run-report.js";
-import { ftraceText } from "../../report/trace-report.js";
+import { type TracedRun, ftraceText, tracedMachine } from "../../report/trace-report.js";
 import { replayCsv, replayTable } from "../../report/replay-text.js";
 import type { RunResult } from "../../sim/result.js";
 import { Run } from "../../sim/run.js";
@@ -54,7 +54,7 @@ export async function replayTrace(input: WorkloadInput, options: RunOptions, com
   if (options.saveImage !== undefined && points.length > 1) throw new UsageError(`--save-image takes one run, not ${points.length}`);
   const bar = progressBar(points.length);
   const results: RunResult[] = [];
-  const traced: Parameters<typeof ftraceText>[0][] = [];
+  const traced: TracedRun[] = [];
   const failed: number[] = [];
   try {
     for (const point of points) {
@@ -64,9 +64,7 @@ export async function replayTrace(input: WorkloadInput, options: RunOptions, com
       results.push(await run.result());
       if (options.saveImage !== undefined) saveImageOf(run, options.saveImage);
       failed.push(run.machine.recorded(TRACE_RECORDER.failed).N);
-      const { machine } = run;
-      const name = `${input.name} seed ${run.description.config.seed ?? 1}`;
-      traced.push({ name, events: machine.trace(), written: machine.traceWritten(), cpus: machine.config.cpus ?? 1 });
+      traced.push(tracedMachine(run.machine, `${input.name} seed ${run.description.config.seed ?? 1}`));
       bar.update(results.length);
     }
   } finally {

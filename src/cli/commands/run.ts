@@ -9,7 +9,7 @@
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { lockStatTable, runCsv, runTable } from "../../report/run-report.js";
-import { type TracedRun, ftraceText } from "../../report/trace-report.js";
+import { type TracedRun, ftraceText, tracedMachine } from "../../report/trace-report.js";
 import { chromeTraces } from "../../report/compare-trace.js";
 import type { RunResult } from "../../sim/result.js";
 import { Run } from "../../sim/run.js";
@@ -79,8 +79,7 @@ function measure(run: Run, done: (share: number) => void): void {
 
 function tracedRun(run: Run): TracedRun {
   const { workload, tasks, config } = run.description;
-  const name = `${workload} ${tasks} tasks seed ${config.seed ?? 1}`;
-  return { name, events: run.machine.trace(), written: run.machine.traceWritten(), cpus: config.cpus ?? 1 };
+  return tracedMachine(run.machine, `${workload} ${tasks} tasks seed ${config.seed ?? 1}`);
 }
 
 async function formatted(format: Format, results: readonly RunResult[], traced: readonly TracedRun[]): Promise<string> {
