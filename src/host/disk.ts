@@ -49,7 +49,8 @@ export interface DiskFaults {
   loseFlushes?: number;
 }
 
-const MODEL_FIELDS = [
+/** u32 fields of the kernel's DiskModel and DiskFaults, in their order. */
+export const MODEL_FIELDS = [
   "kind",
   "queueDepth",
   "readNs",
@@ -61,7 +62,7 @@ const MODEL_FIELDS = [
   "bytesPerUs",
   "maxRequestBytes",
 ] as const;
-const FAULT_FIELDS = [
+export const FAULT_FIELDS = [
   "eioReadNth",
   "eioWriteNth",
   "eioFlushNth",

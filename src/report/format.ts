@@ -34,6 +34,12 @@ export function formatBytes(bytes: number): string {
   return `${bytes} B`;
 }
 
+/** How many times less: "95 times less", "4.7 times less". For whole units: what is below 1 counts as 1. */
+export function formatTimesLess(before: number, after: number): string {
+  const ratio = before / Math.max(after, 1);
+  return `${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(1)} times less`;
+}
+
 /** Rows as aligned columns: the first left, the others right. */
 export function alignColumns(rows: readonly (readonly string[])[], gap = 2): string {
   const widths: number[] = [];

@@ -11,7 +11,7 @@ import type { CostSteps } from "../sim/cost-steps.js";
 import type { Interval } from "../sim/interval.js";
 import type { SettleResult } from "../sim/settle.js";
 import { compareFooter, compareHeader, formatInterval } from "./compare-rows.js";
-import { formatCount, formatNs, table } from "./format.js";
+import { formatCount, formatNs, formatTimesLess, table } from "./format.js";
 
 const GENERIC = "generic_page_mkwrite";
 const HELPER = "generic_page_mkwrite_nommapsem";
@@ -105,9 +105,7 @@ function inversionRows(cases: readonly InversionCase[]): string[][] {
 
 /** How many times less; "no gain" is said where there is none. */
 function less(before: number, after: number): string {
-  const ratio = before / Math.max(after, 1);
-  if (!(ratio > 1)) return "no gain";
-  return `${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(1)} times less`;
+  return before > Math.max(after, 1) ? formatTimesLess(before, after) : "no gain";
 }
 
 function costSentence({ cost, steps }: SettleResult): string {

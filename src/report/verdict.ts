@@ -9,6 +9,7 @@
 import type { ComparePoint, CompareResult } from "../sim/compare.js";
 import type { Interval } from "../sim/interval.js";
 import { formatMetric } from "./compare-rows.js";
+import { formatTimesLess } from "./format.js";
 
 const HELPERS = ["generic_page_mkwrite_nommapsem", "completed", "kara"];
 /** Times under this are no wait worth a ratio, ns. */
@@ -35,11 +36,6 @@ function pairOf(result: CompareResult): Pair | undefined {
     }
   }
   return undefined;
-}
-
-function times(before: number, after: number): string {
-  const ratio = before / Math.max(after, 1);
-  return ratio >= 10 ? `${Math.round(ratio)} times` : `${ratio.toFixed(1)} times`;
 }
 
 function costSentence(result: CompareResult, { under, helper }: Pair): string[] {
@@ -69,7 +65,7 @@ function waitSentence(result: CompareResult, pair: Pair): string[] {
     if (!g) return [];
     const label = result.metrics[g.name]?.label ?? g.name;
     const [a, b] = [formatMetric(g.before.median, "ns"), formatMetric(g.after.median, "ns")];
-    const change = g.after.median < g.before.median ? `${times(g.before.median, g.after.median)} less` : "no gain";
+    const change = g.after.median < g.before.median ? formatTimesLess(g.before.median, g.after.median) : "no gain";
     return [`${label.charAt(0).toUpperCase()}${label.slice(1)} goes from ${a} to ${b}: ${change}.`];
   });
 }
