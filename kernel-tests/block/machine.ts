@@ -5,6 +5,7 @@
  * Invariants: [bm-1] a test fills the model in before boot.
  */
 import { loadHarness } from "../host-harness";
+import { FAULT_FIELDS as HOST_FAULT_FIELDS, MODEL_FIELDS as HOST_MODEL_FIELDS } from "../../src/host/disk";
 import type { DiskRegions, PendingWrite } from "../../src/host/power-loss";
 
 export const READ = 0;
@@ -20,33 +21,11 @@ export const SECTOR = 512;
 const PHASE_DATA = 1;
 export const PAGE = 4096;
 
-const MODEL_FIELDS = [
-  "kind",
-  "queueDepth",
-  "readNs",
-  "writeNs",
-  "flushNs",
-  "fuaNs",
-  "slowNs",
-  "slowOneIn",
-  "bytesPerUs",
-  "maxRequestBytes",
-  "reorderNs",
-  "logEntries",
-] as const;
+const MODEL_FIELDS = [...HOST_MODEL_FIELDS, "reorderNs", "logEntries"] as const;
 export type ModelOptions = Partial<Record<(typeof MODEL_FIELDS)[number], number>>;
 
 const FAULT_FIELDS = [
-  "eioReadNth",
-  "eioWriteNth",
-  "eioFlushNth",
-  "eioRangeOps",
-  "eioFirstSector",
-  "eioSectors",
-  "tornNth",
-  "tornSectors",
-  "loseFlushNth",
-  "loseFlushes",
+  ...HOST_FAULT_FIELDS,
   "hitsEioRead",
   "hitsEioWrite",
   "hitsEioFlush",

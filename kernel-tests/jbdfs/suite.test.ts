@@ -3,26 +3,10 @@
  *
  * Checks: [na-1] [di-1] [di-2] [xt-1] [ps-1] [ps-2] [mk-1] [mk-6] [mk-8] through suite.ts.
  */
-import { type FilesystemSpec, filesystemSuite } from "../fs-suite/suite.js";
+import { IN_PLACE_FEATURES } from "../fs-suite/in-place.js";
+import { filesystemSuite } from "../fs-suite/suite.js";
 
-const features: FilesystemSpec["features"] = {
-  mkfs: true,
-  persistent: true,
-  freeze: true,
-  mkwrite: true,
-  enospc: true,
-  reflink: false,
-  symlinks: true,
-  exchange: true,
-  blocks: true,
-  allocate: true,
-  keepSize: true,
-  punchHole: true,
-  zeroRange: false,
-  collapseRange: false,
-  insertRange: false,
-};
-
+const features = IN_PLACE_FEATURES;
 const disk = { diskBlocks: 512 };
 
 filesystemSuite({ name: "jbdfs", mkfsOptions: "blocksize=4096", config: disk, features });
