@@ -1,22 +1,24 @@
 /*
  * Files that share: FICLONE, FICLONERANGE, and copy_file_range, which clones where it can and copies where it cannot.
  *
- * Interface: cloneRange, sysCopyFileRange.
+ * Interface: cloneRange, sysCopyFileRange; for filesystems that clone: lockMappings, unlockMappings, dropClonedPages.
  * Invariants:
  *   [rm-1] ->remapFileRange gets ranges that lie in the source, are aligned to blocks (but for the source's end) and do not overlap.
  *   [rm-2] of two files the one at the lower address is locked first.
- * Locks: sb_writers -> i_rwsem of both files (i_rwsem, i_rwsem/1). The copy locks the target only, page by page of the source.
+ * Locks: sb_writers -> i_rwsem of both files (i_rwsem, i_rwsem/1) -> (the filesystem) both invalidate_locks. The copy locks the target
+ *        only, page by page of the source.
  * Why not dedupe: it compares under the same locks and then clones; nothing on the fault path tells it from a clone.
  */
 import { EBADF, EFAULT, EFBIG, EINTR, EINVAL, EISDIR, ENOMEM, EOPNOTSUPP, EXDEV } from "../lib/errno";
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
-import { LC_I_RWSEM_NESTED } from "../sched/lock-class";
+import { LC_INVALIDATE_LOCK_NESTED, LC_I_RWSEM_NESTED } from "../sched/lock-class";
 import { downWrite, downWriteNested, upWrite } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
 import { putFile } from "../mm/address-space";
 import { readCachePage } from "../mm/filemap";
 import { GFP_KERNEL, allocPage, putPage } from "../mm/page-alloc";
 import { Page, isNullPage, pageAddress } from "../mm/page";
+import { punchPageCache } from "../mm/truncate";
 import { copyFromUser, copyToUser } from "../mm/uaccess";
 import { O_APPEND, VfsFile } from "./file";
 import { Inode, isDirectory, isRegular } from "./inode";
@@ -62,6 +64,24 @@ function lockBoth(a: Inode, b: Inode): void {
 function unlockBoth(a: Inode, b: Inode): void {
   upWrite(a.rwsem);
   if (changetype<usize>(a) != changetype<usize>(b)) upWrite(b.rwsem);
+}
+
+/** Both invalidate_locks, for writing: no store gets its page prepared, and no page is read in by a fault. */
+export function lockMappings(a: Inode, b: Inode): void {
+  const aFirst = changetype<usize>(a) <= changetype<usize>(b);
+  downWrite((aFirst ? a : b).mapping.invalidateLock);
+  if (changetype<usize>(a) != changetype<usize>(b)) downWriteNested((aFirst ? b : a).mapping.invalidateLock, LC_INVALIDATE_LOCK_NESTED);
+}
+
+export function unlockMappings(a: Inode, b: Inode): void {
+  upWrite(a.mapping.invalidateLock);
+  if (changetype<usize>(a) != changetype<usize>(b)) upWrite(b.mapping.invalidateLock);
+}
+
+/** Pages of the target's range go as wholes: they are clean, and what is cached of them beside the range can be read again. */
+export function dropClonedPages(inode: Inode, start: u64, end: u64): void {
+  const mask = <u64>PAGE_MASK;
+  punchPageCache(inode.mapping, start & ~mask, (end + mask) & ~mask);
 }
 
 /** dst's range shares src's blocks. lenBytes 0: to the end of src. Returns the bytes cloned or -errno. */

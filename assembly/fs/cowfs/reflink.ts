@@ -13,13 +13,11 @@
  * Why not one transaction: a large clone would keep all its leaves dirty in memory.
  */
 import { EINVAL, ENOMEM, EROFS } from "../../lib/errno";
-import { PAGE_SIZE } from "../../memlayout";
-import { punchPageCache } from "../../mm/truncate";
 import { filemapWriteAndWait } from "../../mm/writeback";
-import { LC_INVALIDATE_LOCK_NESTED } from "../../sched/lock-class";
-import { downRead, downWrite, downWriteNested, upRead, upWrite } from "../../sched/rwsem";
+import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { VfsFile } from "../file";
 import { Inode, iSizeWrite, touchTimes } from "../inode";
+import { dropClonedPages, lockMappings, unlockMappings } from "../remap";
 import { scratchAlloc, scratchFree } from "../scratch";
 import { dataExtentRef } from "./extent-tree";
 import { extendSize } from "./file";
@@ -30,28 +28,11 @@ import { waitOrderedRange } from "./ordered";
 import { TREE_FS } from "./state";
 import { handleAlloc, handleReserve, isNullHandle, transactionAbort, transactionEnd, transactionStart } from "./transaction";
 
-function lockBoth(a: Inode, b: Inode): void {
-  const aFirst = changetype<usize>(a) <= changetype<usize>(b);
-  downWrite((aFirst ? a : b).mapping.invalidateLock);
-  if (changetype<usize>(a) != changetype<usize>(b)) downWriteNested((aFirst ? b : a).mapping.invalidateLock, LC_INVALIDATE_LOCK_NESTED);
-}
-
-function unlockBoth(a: Inode, b: Inode): void {
-  upWrite(a.mapping.invalidateLock);
-  if (changetype<usize>(a) != changetype<usize>(b)) upWrite(b.mapping.invalidateLock);
-}
-
 /** Everything of [start, end) is in the trees. */
 function settle(inode: Inode, start: u64, end: u64): i32 {
   const error = filemapWriteAndWait(inode.mapping, <u32>(start >> 12), <u32>((end - 1) >> 12));
   waitOrderedRange(inode, start, end);
   return error;
-}
-
-/** Pages of the range go as wholes: they are clean, and what is cached of them beside the range can be read again. */
-function dropPages(inode: Inode, start: u64, end: u64): void {
-  const mask = <u64>PAGE_SIZE - 1;
-  punchPageCache(inode.mapping, start & ~mask, (end + mask) & ~mask);
 }
 
 /** FileOperations.remapFileRange. */
@@ -65,17 +46,17 @@ export function cowfsRemapFileRange(src: VfsFile, srcPos: u64, dst: VfsFile, dst
   const whole = (lenBytes + mask) & ~mask;
   const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
-  lockBoth(from, to);
+  lockMappings(from, to);
   let error = settle(from, srcPos, srcPos + whole);
   if (error == 0) error = settle(to, dstPos, dstPos + whole);
   if (error == 0) {
     // The gap behind the target's old end reads as zeros; its page asks again before a store.
     if (dstPos > to.mapping.sizeBytes) extendSize(to, dstPos);
-    dropPages(to, dstPos, dstPos + whole);
+    dropClonedPages(to, dstPos, dstPos + whole);
     error = cloneItems(from, srcPos, to, dstPos, whole, lenBytes, changetype<CowItem>(scratch));
-    dropPages(to, dstPos, dstPos + whole);
+    dropClonedPages(to, dstPos, dstPos + whole);
   }
-  unlockBoth(from, to);
+  unlockMappings(from, to);
   scratchFree(scratch);
   return error != 0 ? error : lenBytes;
 }
