@@ -36,7 +36,7 @@ import { SuperBlock, sbEndPagefault, sbStartPagefault } from "../super";
 import { nextInode } from "../sync";
 import { daxAddress, daxBeforeStore, daxSizeExtend, daxZeroBlock } from "./dax-image";
 import {
-  MAP_ERROR, MAP_HOLE, MAP_WRITTEN, extentConvert, extentCredits, extentLookup, mapDisk, mapState, metaEnsure, metaTrim,
+  MAP_ERROR, MAP_HOLE, MAP_WRITTEN, extentConvert, extentCredits, extentLookup, mapDisk, mapState, metaClaim, metaDrop, metaTrim,
 } from "./extents";
 import { failChange, inodeWrite } from "./inode-table";
 import { journalStart, journalStop } from "./journal";
@@ -67,11 +67,12 @@ function fillHole(handle: Handle, bi: BlockInode, block: u32): i32 {
     const got = allocateRun(handle, bi, block, 1, MAP_WRITTEN);
     return got < 0 ? got : 0;
   }
-  if (!metaEnsure(bi, 2)) return -ENOSPC;
+  if (!metaClaim(bi)) return -ENOSPC;
   daxZeroBlock(bi.fs, mapDisk(map));
   downWrite(bi.sem);
   const next = extentConvert(handle, bi, block, block + 1);
   upWrite(bi.sem);
+  metaDrop(bi);
   return failChange(bi.fs, next < 0 ? <i32>next : 0);
 }
 

@@ -16,7 +16,7 @@ import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { DirEntry } from "../operations";
 import { S_IFDIR, S_IFLNK, S_IFREG, iSizeWrite } from "../inode";
 import { Buffer, bufferNew, bufferPut, bufferRead } from "./buffer";
-import { MAP_WRITTEN, extentInsert, extentLookup, mapDisk, mapState, metaEnsure, metaTrim } from "./extents";
+import { MAP_WRITTEN, extentInsert, extentLookup, mapDisk, mapState, metaClaim, metaDrop } from "./extents";
 import { inodeCounts } from "./inode-table";
 import { journalGetWrite } from "./journal";
 import { DE_INO, DE_NAME, DE_NAME_LEN, DE_REC_LEN, DE_TYPE, recordBytes } from "./layout";
@@ -136,7 +136,7 @@ export function dirAddPrepare(handle: Handle, bi: BlockInode, lenBytes: u32): i6
 export function contentGrow(handle: Handle, bi: BlockInode, promised: bool): i32 {
   const fs = bi.fs;
   if (!promised && !spaceReserve(fs, 1)) return -ENOSPC;
-  if (!metaEnsure(bi, 1)) {
+  if (!metaClaim(bi)) {
     spaceRelease(fs, 1);
     return -ENOSPC;
   }
@@ -145,7 +145,7 @@ export function contentGrow(handle: Handle, bi: BlockInode, promised: bool): i32
   downWrite(bi.sem);
   if (error == 0) error = extentInsert(handle, bi, dirBlocks(bi), disk, 1, MAP_WRITTEN);
   upWrite(bi.sem);
-  metaTrim(bi);
+  metaDrop(bi);
   if (error != 0) return error;
   const got = bufferNew(fs, disk);
   if (isErr(got)) return ptrErr(got);

@@ -9,10 +9,10 @@
  *       converted          converting -1, extents + at most 2                          (nor here)
  *
  * Interface: extentLookup, mapState, mapLength, mapDisk, extentInsert, extentRemove, extentRewrite, extentConvert, extentCredits,
- *            metaEnsure, metaTrim.
+ *            metaEnsure, metaTrim, metaClaim, metaDrop.
  * Invariants:
  *   [bl-1] extents ascend and do not overlap.
- *   [xt-4] whoever inserts, removes or converts has called metaEnsure: the tree never lacks a block.
+ *   [xt-4] whoever inserts, removes or converts has called metaEnsure or metaClaim: the tree never lacks a block.
  * Locks: i_data_sem: for reading to look up, for writing under a handle to change.
  * Why not a cache of mappings: a lookup costs a few buffer lookups; a second copy would have to be kept true.
  */
@@ -96,16 +96,16 @@ function lookInLeaf(entries: usize, count: u32, block: u32, bound: u32): u64 {
   return packMap(MAP_HOLE, next - block, 0);
 }
 
-/** Blocks that the tree may still need, with `extra` extents more; none while nothing is going to be added ([mk-6]). */
-function metaNeed(bi: BlockInode, extra: u32): u32 {
-  if (bi.delalloc + bi.converting + extra == 0) return 0;
-  const worst = treeWorst(bi.fs.nodeCapacity, bi.extents + 3 * bi.delalloc + 2 * bi.converting + extra);
+/** Blocks that the tree may still need; none while nothing is going to be added ([mk-6]). */
+function metaNeed(bi: BlockInode): u32 {
+  if (bi.delalloc + bi.converting == 0) return 0;
+  const worst = treeWorst(bi.fs.nodeCapacity, bi.extents + 3 * bi.delalloc + 2 * bi.converting);
   return worst > bi.treeBlocks ? worst - bi.treeBlocks : 0;
 }
 
 /** Promises the tree what it may need. False: there is no space. */
-export function metaEnsure(bi: BlockInode, extra: u32): bool {
-  const need = metaNeed(bi, extra);
+export function metaEnsure(bi: BlockInode): bool {
+  const need = metaNeed(bi);
   if (need <= bi.metaReserved) return true;
   if (!spaceReserve(bi.fs, need - bi.metaReserved)) return false;
   bi.metaReserved = need;
@@ -114,10 +114,28 @@ export function metaEnsure(bi: BlockInode, extra: u32): bool {
 
 /** Gives back what the tree cannot need any more. */
 export function metaTrim(bi: BlockInode): void {
-  const need = metaNeed(bi, 0);
+  const need = metaNeed(bi);
   if (bi.metaReserved <= need) return;
   spaceRelease(bi.fs, bi.metaReserved - need);
   bi.metaReserved = need;
+}
+
+/**
+ * Promises the tree two extents more until metaDrop: a change at once, which may sleep while completions trim what nobody claims.
+ * False: there is no space.
+ */
+export function metaClaim(bi: BlockInode): bool {
+  bi.converting++;
+  if (metaEnsure(bi)) return true;
+  bi.converting--;
+  return false;
+}
+
+/** The change is made, or not going to be. */
+export function metaDrop(bi: BlockInode): void {
+  assert(bi.converting != 0, "[ps-2] a claim is dropped once");
+  bi.converting--;
+  metaTrim(bi);
 }
 
 /** Credits of `ops` changes of the tree: its nodes, their splits, bitmap blocks, the inode. */

@@ -103,7 +103,7 @@ function promise(bi: BlockInode, page: Page, block: u32, need: u32): bool {
     if (!spaceReserve(bi.fs, 1)) return false;
     bi.delalloc++;
   } else bi.converting++;
-  if (metaEnsure(bi, 0)) {
+  if (metaEnsure(bi)) {
     psSet(page, need, block);
     return true;
   }

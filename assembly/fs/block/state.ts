@@ -247,7 +247,7 @@ export class BlockInode {
   count: u32;
   /** Blocks of dirty pages that will get a new block at writeback: each is a block reserved. */
   delalloc: u32;
-  /** Blocks of dirty pages and of IO under way that lie in unwritten extents or wait to replace shared ones. */
+  /** Blocks of dirty pages and of IO under way that lie in unwritten extents or wait to replace shared ones, and claims (extents.ts). */
   converting: u32;
   /** Blocks reserved for the nodes that all this may add to the tree. */
   metaReserved: u32;

@@ -29,7 +29,7 @@ import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../operations";
 import { Inode, iSizeWrite, iput, isRegular, touchTimes } from "../inode";
 import { sbEndIntwrite, sbStartIntwrite } from "../super";
 import {
-  MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, extentCredits, extentLookup, extentRemove, mapLength, mapState, metaEnsure, metaTrim,
+  MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, extentCredits, extentLookup, extentRemove, mapLength, mapState, metaClaim, metaDrop, metaTrim,
 } from "./extents";
 import { daxZeroBytes, isDax } from "./dax-image";
 import { blockIget, failChange, inodeFree, inodeWrite, orphanAdd, orphanDel, orphanIno } from "./inode-table";
@@ -61,8 +61,10 @@ export function removeBlocks(bi: BlockInode, from: u32, end: u32, last: bool): i
     if (isErr(got)) return ptrErr(got);
     const handle = changetype<Handle>(got);
     // A range that ends inside an extent cuts it in two. A truncation does not: it needs no space.
-    let error: i32 = end == u32.MAX_VALUE || metaEnsure(bi, 1) ? 0 : -ENOSPC;
-    if (error == 0) error = removePiece(handle, bi, from, end);
+    const cuts = end != u32.MAX_VALUE;
+    const claimed = cuts && metaClaim(bi);
+    let error: i32 = cuts && !claimed ? -ENOSPC : removePiece(handle, bi, from, end);
+    if (claimed) metaDrop(bi);
     more = error == 0 && handle.pieceBlocks != 0;
     if (!more && last && error == 0) error = failChange(bi.fs, orphanDel(handle, bi));
     if (error == 0) error = failChange(bi.fs, inodeWrite(handle, bi, true));

@@ -24,8 +24,8 @@ import { filemapWriteAndWait, pagePrepare } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { iSizeWrite, inodeOfMapping } from "../inode";
 import {
-  MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, MAP_WRITTEN, extentCredits, extentInsert, extentLookup, mapDisk, mapLength, mapState, metaEnsure,
-  metaTrim,
+  MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, MAP_WRITTEN, extentCredits, extentInsert, extentLookup, mapDisk, mapLength, mapState, metaClaim,
+  metaDrop,
 } from "./extents";
 import { daxSizeExtend, daxZeroBlock, isDax } from "./dax-image";
 import { failChange, inodeWrite } from "./inode-table";
@@ -84,7 +84,7 @@ export function allocateBlocks(handle: Handle, bi: BlockInode, page: Page, first
 export function allocateRun(handle: Handle, bi: BlockInode, block: u32, n: u32, state: u32): i32 {
   const fs = bi.fs;
   if (!spaceReserve(fs, n)) return -ENOSPC;
-  if (!metaEnsure(bi, 1)) {
+  if (!metaClaim(bi)) {
     spaceRelease(fs, n);
     return -ENOSPC;
   }
@@ -97,9 +97,9 @@ export function allocateRun(handle: Handle, bi: BlockInode, block: u32, n: u32, 
   downWrite(bi.sem);
   if (error == 0) error = extentInsert(handle, bi, block, runStart(run), length, state);
   upWrite(bi.sem);
+  metaDrop(bi);
   if (error != 0) return failChange(fs, error);
   bi.dataBlocks += length;
-  metaTrim(bi);
   return <i32>length;
 }
 
