@@ -6,10 +6,10 @@
 import { IN_PLACE_FEATURES } from "../fs-suite/in-place.js";
 import { filesystemSuite } from "../fs-suite/suite.js";
 
-const features = IN_PLACE_FEATURES;
+const features = { ...IN_PLACE_FEATURES, reflink: true };
 const disk = { diskBlocks: 512 };
 
 filesystemSuite({ name: "iomapfs", mkfsOptions: "blocksize=4096", config: disk, features });
-filesystemSuite({ name: "iomapfs", mkfsOptions: "blocksize=4096", mountOptions: "dax", config: disk, features });
+filesystemSuite({ name: "iomapfs", mkfsOptions: "blocksize=4096", mountOptions: "dax", config: disk, features: IN_PLACE_FEATURES });
 filesystemSuite({ name: "iomapfs", mkfsOptions: "blocksize=1024", config: disk, features });
 filesystemSuite({ name: "iomapfs", mkfsOptions: "blocksize=512", config: disk, features });

@@ -18,7 +18,7 @@
  * Locks: none: the map changes in one emulated step; buffers change under the handle.
  * Why not revoke records: a metadata block waits for its checkpoint instead, and recovery stays one pass.
  */
-import { isErr, ptrErr } from "../../lib/errno";
+import { EMLINK, isErr, ptrErr } from "../../lib/errno";
 import { bitmapClear, bitmapFindNext, bitmapSet as setBit, bitmapTest } from "../../lib/bitmap";
 import { Buffer, bufferPut, bufferRead } from "./buffer";
 import { journalAbort, journalGetWrite } from "./journal";
@@ -213,9 +213,24 @@ export function sharedRun(fs: BlockFs, start: u32, length: u32): u64 {
   return packRun(shared, length);
 }
 
-/** Adds to the refcount of each block of a run. Returns 0 or -errno. A credit for each block of the table. */
+/** Every block of a run may have one more owner: 0, else -EMLINK, or -EIO. */
+function countsFit(fs: BlockFs, start: u32, length: u32): i32 {
+  let error: i32 = 0;
+  for (let i: u32 = 0; i < length && error == 0; i++) {
+    const got = refcountBuffer(fs, start + i);
+    if (isErr(got)) return ptrErr(got);
+    const buffer = changetype<Buffer>(got);
+    if (load<u16>(refcountAt(fs, buffer, start + i)) == u16.MAX_VALUE) error = -EMLINK;
+    bufferPut(buffer);
+  }
+  return error;
+}
+
+/** Adds to the refcount of each block of a run. Returns 0, or -errno with nothing changed. A credit for each block of the table. */
 export function blocksShare(handle: Handle, start: u32, length: u32): i32 {
   const fs = handle.fs;
+  const fits = countsFit(fs, start, length);
+  if (fits != 0) return fits;
   for (let i: u32 = 0; i < length; i++) {
     const got = refcountBuffer(fs, start + i);
     if (isErr(got)) return ptrErr(got);

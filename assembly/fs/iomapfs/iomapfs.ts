@@ -26,6 +26,7 @@ import { blockFsck } from "../block/fsck";
 import { IOMAPFS_MAGIC } from "../block/layout";
 import { blockMkfs } from "../block/mkfs";
 import { blockPageMkwrite } from "../block/mkwrite";
+import { blockRemapFileRange } from "../block/reflink";
 import { KIND_IOMAPFS, OPT_DAX, blockFsState } from "../block/state";
 import { blockFsOfSuper, blockMount, blockMountRoot, blockPutSuper } from "../block/super";
 import { BlockTables, tablesAlloc, tablesInstall } from "../block/tables";
@@ -81,6 +82,7 @@ export function iomapfsInit(): bool {
   blockFsState().iomapfsTables = changetype<usize>(tables);
   tables.vmOps.pageMkwrite = blockPageMkwrite;
   tables.vmOps.mkwriteHelper = 1;
+  tables.fileOps.remapFileRange = blockRemapFileRange;
   const type = registerFilesystem("iomapfs");
   type.flags = FS_REQUIRES_DEV;
   type.mount = mount;
