@@ -27,6 +27,7 @@ import { switchOut } from "../sched/switch";
 import { taskById } from "../sched/task";
 import { doExit, doExitGroup, processOf, sysClone, sysKill, sysTgkill, sysWait4 } from "./process";
 import { sysGetrusage } from "./rusage";
+import { sysProcessVmReadv, sysProcessVmWritev } from "./vm-syscalls";
 import { SYSCALL_MAX, kernelState } from "./state";
 import { mailboxOf } from "./mailbox";
 
@@ -162,6 +163,8 @@ function enterMemory(): void {
   enter(231, sysMunlockall);
   enter(232, sysMincore);
   enter(233, sysMadvise);
+  enter(270, sysProcessVmReadv);
+  enter(271, sysProcessVmWritev);
 }
 
 /** Carves and fills the table. */

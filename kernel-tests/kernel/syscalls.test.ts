@@ -66,6 +66,8 @@ const LINUX: Record<string, number> = {
   madvise: 233,
   wait4: 260,
   syncfs: 267,
+  process_vm_readv: 270,
+  process_vm_writev: 271,
   renameat2: 276,
   copy_file_range: 285,
 };

@@ -140,6 +140,8 @@ export const SYS = {
   madvise: 233,
   wait4: 260,
   syncfs: 267,
+  process_vm_readv: 270,
+  process_vm_writev: 271,
   renameat2: 276,
   copy_file_range: 285,
 } as const;
@@ -159,6 +161,7 @@ export const OP = {
   io: 0x1000a,
   mkfs: 0x1000b,
   fsck: 0x1000c,
+  procMem: 0x1000d,
 } as const;
 
 /** Op.flags: a fault's signal is a result. */

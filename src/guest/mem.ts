@@ -94,3 +94,14 @@ const PROC = { maps: 1, smaps: 2, cmdline: 3, stat: 4 } as const;
 export function* procRead(kind: keyof typeof PROC, pid: number): Call {
   return (yield { nr: OP.procRead, args: [PROC[kind], pid] }).ret;
 }
+
+/** Reads /proc/PID/mem at an address, a page's worth at most, under that process's mmap_sem. The bytes that were there, or -errno. */
+export function* procMemRead(pid: number, address: number, len: number): Call<Uint8Array | number> {
+  const { ret, data } = yield { nr: OP.procMem, args: [pid, address, len, 0], readBack: len };
+  return ret < 0 || !data ? ret : data.subarray(0, ret);
+}
+
+/** Writes to /proc/PID/mem at an address, a page's worth at most. Returns bytes, or -errno. */
+export function* procMemWrite(pid: number, address: number, data: Uint8Array): Call {
+  return (yield { nr: OP.procMem, args: [pid, address, data.length, 1], data }).ret;
+}

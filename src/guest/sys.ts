@@ -104,6 +104,24 @@ function join(parts: Uint8Array[], length: number): Uint8Array {
   return all;
 }
 
+/** A range of a process's memory: struct iovec. */
+export interface IoVec {
+  base: Word;
+  /** Bytes. */
+  len: Word;
+}
+
+/** The iovecs travel in the operation buffer: 256 of both kinds together. */
+function* processVm(nr: number, pid: number, local: readonly IoVec[], remote: readonly IoVec[], flags: number): Call {
+  const data = new Uint8Array(16 * (local.length + remote.length));
+  const view = new DataView(data.buffer);
+  [...local, ...remote].forEach(({ base, len }, i) => {
+    view.setBigUint64(16 * i, BigInt.asUintN(64, BigInt(base)), true);
+    view.setBigUint64(16 * i + 8, BigInt.asUintN(64, BigInt(len)), true);
+  });
+  return (yield { nr, args: [pid, 0, local.length, 16 * local.length, remote.length, flags], bufferArgs: [1, 3], data }).ret;
+}
+
 /** A directory entry as getdents64 gives it. */
 export interface DirectoryEntry {
   ino: number;
@@ -424,6 +442,12 @@ export const sys = {
     const { ret, bytes } = yield { nr: SYS.wait4, args: [pid, 0, options] };
     return { pid: ret, status: ret > 0 ? bytes : 0 };
   },
+  /** Copies from the memory of process `pid` into this one's. Returns bytes, or -errno when none were copied. */
+  processVmReadv: (pid: number, local: readonly IoVec[], remote: readonly IoVec[], flags = 0): Call =>
+    processVm(SYS.process_vm_readv, pid, local, remote, flags),
+  /** Copies from this process's memory into that of process `pid`. */
+  processVmWritev: (pid: number, local: readonly IoVec[], remote: readonly IoVec[], flags = 0): Call =>
+    processVm(SYS.process_vm_writev, pid, local, remote, flags),
   exit: (code: number): Call => call(SYS.exit, code),
   exitGroup: (code: number): Call => call(SYS.exit_group, code),
   /** Any system call by number: for what has no name here, and for bad input. */
