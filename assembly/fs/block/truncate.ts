@@ -154,9 +154,13 @@ function unprepare(mapping: AddressSpace, at: u64): void {
   putPage(page);
 }
 
-/** Zeroes bytes [from, to) of one block, on their way to the disk; a hole is left alone. Returns 0 or -errno. */
-function zeroInBlock(bi: BlockInode, from: u64, to: u64): i32 {
+/**
+ * Zeroes bytes [from, end) of one block, on their way to the disk; a hole is left alone, and what is behind the end of the file, where
+ * nothing is written. Returns 0 or -errno.
+ */
+function zeroInBlock(bi: BlockInode, from: u64, end: u64): i32 {
   const fs = bi.fs;
+  const to = min(end, bi.inode.mapping.sizeBytes);
   if (from >= to) return 0;
   if (isDax(bi)) return daxZeroBytes(bi, from, to);
   downRead(bi.sem);
