@@ -23,8 +23,8 @@ import { pattern } from "../fs-suite/mounted.js";
 import { randomOf } from "../oracle/random.js";
 import { MIB, PAGE, RW, type TestMachine, must } from "../test-machine.js";
 import { MNT, boot } from "./machine.js";
-import { isSnapshot, shown, snapshotsShown } from "./fuzz.js";
-import { Oracle, type FileNode, resized } from "./oracle.js";
+import { isSnapshot, shown, snapshotsShown } from "../fuzz/disk-life.js";
+import { Oracle, type FileNode, resized } from "../fuzz/disk-oracle.js";
 
 const BLOCK_SIZES = [4096, 1024];
 /** How far the machine goes between two looks at the disk, ns: less than any of the disk's latencies. */

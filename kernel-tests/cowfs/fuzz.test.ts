@@ -8,35 +8,39 @@
  * Checks: [mk-1] to [mk-9] by the checked kernel's asserts, [mk-7] and [mk-9] by the oracle, every law of fsck after every mount.
  */
 import { describe, expect, it } from "vitest";
+import { type FuzzResult, type FuzzedKind, runSeed, sumOf } from "../fuzz/disk-life.js";
 import { seedsOf } from "../oracle/random.js";
-import { type FuzzResult, runSeed } from "./fuzz.js";
+import { BLOCK_SIZES } from "./machine.js";
+
+const COWFS: FuzzedKind = {
+  name: "cowfs",
+  type: "cowfs",
+  blockSizes: BLOCK_SIZES,
+  mkfsOptions: [""],
+  mountOptions: ["commit=5"],
+  inPlace: false,
+  reflinks: true,
+  snapshots: true,
+  testFile: "kernel-tests/cowfs/fuzz.test.ts",
+};
 
 /** Each block size with each regime twice: 10 000 operations. */
 const SEEDS = 40;
 const OPERATIONS = Number(process.env["OPERATIONS"] ?? 250);
 
-describe("random operations with power failures", () => {
+describe("cowfs, random operations with power failures", () => {
   const results: FuzzResult[] = [];
 
   for (const seed of seedsOf(SEEDS)) {
     it(`seed ${seed}`, () => {
-      const result = runSeed(seed, OPERATIONS);
+      const result = runSeed(COWFS, seed, OPERATIONS);
       expect(result.operations).toBe(OPERATIONS);
       results.push(result);
     });
   }
 
   it("went where it should", () => {
-    const sum = (of: (r: FuzzResult) => number): number => results.reduce((n, r) => n + of(r), 0);
-    const total: FuzzResult = {
-      operations: sum((r) => r.operations),
-      crashes: sum((r) => r.crashes),
-      remounts: sum((r) => r.remounts),
-      snapshots: sum((r) => r.snapshots),
-      clones: sum((r) => r.clones),
-      unlocked: sum((r) => r.unlocked),
-      rejected: sum((r) => r.rejected),
-    };
+    const total = sumOf(results);
     if (process.env["VERBOSE"] !== undefined) console.log(total);
     // One seed alone need not see everything.
     if (results.length < SEEDS) return;

@@ -1,10 +1,10 @@
 /*
- * Random operations on a cowfs with power failures in between, against the oracle. One seed is one filesystem: it lives on machine
+ * Random operations on a filesystem with power failures in between, against the oracle. One seed is one filesystem: it lives on machine
  * after machine, each mounting what the power failure of the one before left.
  *
- * Interface: runSeed(seed, operations), FuzzResult; shown, snapshotsShown, isSnapshot: what a machine shows.
+ * Interface: runSeed(kind, seed, operations), FuzzedKind, FuzzResult, sumOf; shown, snapshotsShown, isSnapshot: what a machine shows.
  * Invariants:
- *   [cfz-1] a seed decides everything: block size, regime, operations, when the power fails, which sectors survive.
+ *   [cfz-1] a seed decides everything: block size, options, regime, operations, when the power fails, which sectors survive.
  *   [cfz-2] every life begins with fsck and a comparison, and every failure names the seed and the operation.
  * Why not fast-check: a life is a sequence that depends on what a crash left; what helps is the seed and the log.
  */
@@ -30,8 +30,9 @@ import type { Call } from "../../src/guest/index.js";
 import { data, names as namesIn, pattern, readAll, stat } from "../fs-suite/mounted.js";
 import { type Random, randomOf } from "../oracle/random.js";
 import { MIB, PAGE, RW, type TestConfig, TestMachine, must } from "../test-machine.js";
-import { BLOCK_SIZES, MNT } from "./machine.js";
-import { type FileNode, Oracle, type Shown, resized } from "./oracle.js";
+import { type FileNode, Oracle, type Shown, resized } from "./disk-oracle.js";
+
+const MNT = "/mnt";
 
 const PATHS = ["a", "b", "c", "d", "e", "d/a", "d/b", "d/c", "e/a", "e/b"];
 /** Of symbolic links: nothing is looked up through them. */
@@ -45,6 +46,23 @@ const DISK_BLOCKS = 1024;
 const SHOWN = Number(process.env["LOG"] ?? 30);
 /** D6 calls a page with one dirty block prepared: it breaks [mk-1] below the page size, which is its point (small-blocks.test.ts). */
 const BACIK_WITHOUT_D6 = 2 + 4 + 8 + 16;
+
+/** A filesystem as it is made, mounted and judged. */
+export interface FuzzedKind {
+  /** As a failure's command names it. */
+  name: string;
+  type: string;
+  blockSizes: readonly number[];
+  /** One of each for every seed. */
+  mkfsOptions: readonly string[];
+  mountOptions: readonly string[];
+  /** Blocks are overwritten where they are. */
+  inPlace: boolean;
+  reflinks: boolean;
+  snapshots: boolean;
+  /** What runs one seed again. */
+  testFile: string;
+}
 
 export interface FuzzResult {
   operations: number;
@@ -84,12 +102,21 @@ export function* snapshotsShown(): Call<Map<string, Shown>> {
   return all;
 }
 
+/** The sums over several lives. */
+export function sumOf(results: readonly FuzzResult[]): FuzzResult {
+  const total: FuzzResult = { operations: 0, crashes: 0, remounts: 0, snapshots: 0, clones: 0, unlocked: 0, rejected: 0 };
+  for (const one of results) for (const key of Object.keys(total) as (keyof FuzzResult)[]) total[key] += one[key];
+  return total;
+}
+
 class Life {
   readonly oracle: Oracle;
   readonly log: string[] = [];
   readonly result: FuzzResult = { operations: 0, crashes: 0, remounts: 0, snapshots: 0, clones: 0, unlocked: 0, rejected: 0 };
   private readonly random: Random;
   private readonly blockSize: number;
+  private readonly mkfsOptions: string;
+  private readonly mountOptions: string;
   private readonly config: TestConfig;
   private nextSnapshot = 0;
   /** Operations that this machine has made. */
@@ -97,16 +124,20 @@ class Life {
   private ended = false;
 
   constructor(
+    readonly kind: FuzzedKind,
     readonly seed: number,
     private readonly wanted: number,
   ) {
+    const { blockSizes } = kind;
     this.random = randomOf(seed);
-    this.blockSize = BLOCK_SIZES[seed % BLOCK_SIZES.length] ?? 4096;
+    this.blockSize = blockSizes[seed % blockSizes.length] ?? 4096;
     const faultLock = this.random.pick(FAULT_LOCK_REGIMES);
-    const mkwrite = MKWRITE_REGIMES[Math.floor(seed / BLOCK_SIZES.length) % MKWRITE_REGIMES.length] ?? "generic_page_mkwrite";
+    const mkwrite = MKWRITE_REGIMES[Math.floor(seed / blockSizes.length) % MKWRITE_REGIMES.length] ?? "generic_page_mkwrite";
     this.config = { faultLock, mkwrite, bacikDefects: BACIK_WITHOUT_D6, seed };
-    this.oracle = new Oracle(this.blockSize);
-    this.log.push(`blocks of ${this.blockSize}, ${faultLock} + ${mkwrite}`);
+    this.mkfsOptions = [`blocksize=${this.blockSize}`, this.random.pick(kind.mkfsOptions)].filter((option) => option !== "").join();
+    this.mountOptions = this.random.pick(kind.mountOptions);
+    this.oracle = new Oracle(this.blockSize, kind.inPlace);
+    this.log.push(`${kind.type} ${this.mkfsOptions} ${this.mountOptions}, ${faultLock} + ${mkwrite}`);
   }
 
   private note(text: string): void {
@@ -118,7 +149,7 @@ class Life {
     let image: Uint8Array | undefined;
     for (;;) {
       const t = new TestMachine({ cpus: 2, memoryBytes: 4 * MIB, limitNs: 1e15, diskBlocks: DISK_BLOCKS, ...this.config });
-      t.machine.command = commandOf(this.seed, this.wanted);
+      t.machine.command = commandOf(this.kind, this.seed, this.wanted);
       if (image) t.machine.disk.load(image);
       const isFirst = image === undefined;
       t.spawn(() => this.guest(t, isFirst));
@@ -163,15 +194,15 @@ class Life {
 
   private fail(lines: readonly string[]): never {
     const last = this.log.slice(-SHOWN).join("\n  ");
-    throw new Error(`${lines.join("\n")}\nthe last operations:\n  ${last}\nagain: ${commandOf(this.seed, this.wanted)}`);
+    throw new Error(`${lines.join("\n")}\nthe last operations:\n  ${last}\nagain: ${commandOf(this.kind, this.seed, this.wanted)}`);
   }
 
   private *guest(t: TestMachine, isFirst: boolean): Call<void> {
     must(yield* sys.mkdir(MNT), "mkdir");
-    if (isFirst) must(yield* sys.mkfs("cowfs", `blocksize=${this.blockSize}`), "mkfs");
-    const law = yield* sys.fsck("cowfs");
+    if (isFirst) must(yield* sys.mkfs(this.kind.type, this.mkfsOptions), "mkfs");
+    const law = yield* sys.fsck(this.kind.type);
     if (law !== 0) this.fail([`fsck after the crash: ${law}`]);
-    must(yield* sys.mount("cowfs", MNT, "commit=5"), "mount");
+    must(yield* sys.mount(this.kind.type, MNT, this.mountOptions), "mount");
     if (!isFirst) yield* this.compareAfterCrash();
     while (this.result.operations < this.wanted) {
       yield* this.step();
@@ -204,9 +235,9 @@ class Life {
     must(yield* sys.umount(MNT), "umount");
     this.oracle.allSynced();
     t.check();
-    const law = yield* sys.fsck("cowfs");
+    const law = yield* sys.fsck(this.kind.type);
     if (law !== 0) this.fail([`fsck after umount: ${law}`]);
-    must(yield* sys.mount("cowfs", MNT, "commit=5"), "mount");
+    must(yield* sys.mount(this.kind.type, MNT, this.mountOptions), "mount");
     yield* this.compare("after a remount");
     this.result.remounts++;
   }
@@ -267,7 +298,7 @@ class Life {
   private *whole(): Call<void> {
     const { random, oracle } = this;
     const kind = random.below(4);
-    if (kind === 0 && oracle.snapshots.length < MAX_SNAPSHOTS) {
+    if (kind === 0 && this.kind.snapshots && oracle.snapshots.length < MAX_SNAPSHOTS) {
       const name = `snap${this.nextSnapshot++}`;
       const directory = must(yield* sys.open(MNT, O_RDONLY), "open");
       oracle.snapshotBegins(name);
@@ -313,14 +344,14 @@ class Life {
         const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
         return yield* this.expect(`punch ${text}`, 0, sys.fallocate(fd, mode, at, length));
       }
-      case 2:
-        yield* this.expect(`fsync ${path}`, 0, random.oneIn(2) ? sys.fsync(fd) : sys.fdatasync(fd));
-        {
-          oracle.synced(node);
-          return;
-        }
+      case 2: {
+        const dataOnly = !random.oneIn(2);
+        yield* this.expect(`${dataOnly ? "fdatasync" : "fsync"} ${path}`, 0, dataOnly ? sys.fdatasync(fd) : sys.fsync(fd));
+        oracle.synced(node, dataOnly);
+        return;
+      }
       case 3:
-        return yield* this.clone(path, node, fd);
+        return yield* this.kind.reflinks ? this.clone(path, node, fd) : this.preallocate(text, fd, at, length);
       case 4:
       case 5:
         return yield* this.stores(path, node, fd);
@@ -333,6 +364,11 @@ class Life {
         return yield* this.expect(`write ${text}`, length, sys.pwrite(fd, bytes, at));
       }
     }
+  }
+
+  /** Space behind the end of the file, too. */
+  private preallocate(text: string, fd: number, at: number, length: number): Call<void> {
+    return this.expect(`fallocate, size kept, ${text}`, 0, sys.fallocate(fd, FALLOC_FL_KEEP_SIZE, at, length));
   }
 
   /** FICLONERANGE from another file: whole blocks, or to the source's end. */
@@ -404,21 +440,24 @@ function* create(path: string): Call {
   return fd < 0 ? fd : yield* sys.close(fd);
 }
 
-function commandOf(seed: number, operations: number): string {
-  return `SEED=${seed} OPERATIONS=${operations} npx vitest run kernel-tests/cowfs/fuzz.test.ts`;
+function commandOf(kind: FuzzedKind, seed: number, operations: number): string {
+  return `SEED=${seed} OPERATIONS=${operations} npx vitest run ${kind.testFile} -t "^${kind.name},"`;
 }
 
 /** Throws with the seed, the last operations and a command to paste when a law is broken. */
-export function runSeed(seed: number, operations: number): FuzzResult {
-  const life = new Life(seed, operations);
+export function runSeed(kind: FuzzedKind, seed: number, operations: number): FuzzResult {
+  const life = new Life(kind, seed, operations);
   try {
     life.run();
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    if (text.includes("again: ")) throw error;
-    throw new Error(`${text}\nthe last operations:\n  ${life.log.slice(-SHOWN).join("\n  ")}\nagain: ${commandOf(seed, operations)}`, {
-      cause: error,
-    });
+    if (text.includes("the last operations")) throw error;
+    throw new Error(
+      `${text}\nthe last operations:\n  ${life.log.slice(-SHOWN).join("\n  ")}\nagain: ${commandOf(kind, seed, operations)}`,
+      {
+        cause: error,
+      },
+    );
   }
   return life.result;
 }

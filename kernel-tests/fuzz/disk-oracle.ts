@@ -1,10 +1,11 @@
 /*
- * What a filesystem must show: now, and after a power failure at any time.
+ * What a filesystem must show: now, and after a power failure at any time. One that overwrites in place promises less than one that
+ * copies on write.
  *
  *     names      a tree as POSIX has it. Every change is one transaction, so a crash shows the tree as it stood after the last
  *                operation that committed, or after any later one; never a mixture.
  *     contents   block by block: what the last fsync of the file (or sync) covered, or any later content of that block ([mk-7]).
- *                The size is one that the file has had since.
+ *                The size is one that the file has had since. In place: sector by sector, as a block's write may be torn.
  *     snapshots  what was there when the call returned, for ever ([mk-9]).
  *
  * Interface: Oracle, FileNode, Shown (what a machine shows), Snapshot.
@@ -14,6 +15,8 @@
 import { E } from "../test-machine.js";
 
 const PAGE = 4096;
+/** What a disk writes whole or not at all. */
+const SECTOR = 512;
 
 export interface FileNode {
   kind: "file" | "dir" | "link";
@@ -61,7 +64,11 @@ export class Oracle {
   /** Number of the first tree in `history`. */
   private firstTree = 0;
 
-  constructor(readonly blockSize: number) {}
+  constructor(
+    readonly blockSize: number,
+    /** Blocks are overwritten where they are: data that is written need not bring a transaction with it. */
+    readonly inPlace = false,
+  ) {}
 
   /* What is so now. */
 
@@ -157,8 +164,8 @@ export class Oracle {
 
   /** The file's content is `content` from now on. */
   write(node: FileNode, content: Uint8Array): void {
-    // What is the same as before need not be a change to the filesystem.
-    if (Buffer.compare(content, this.contentOf(node)) !== 0) node.changedIn = this.presentTree;
+    // What is the same as before need not be a change to the filesystem, nor a store to a page that is dirty already.
+    if (!this.inPlace && Buffer.compare(content, this.contentOf(node)) !== 0) node.changedIn = this.presentTree;
     node.versions.push(content);
   }
 
@@ -174,11 +181,11 @@ export class Oracle {
 
   /**
    * fsync of a file returned. What happened to names up to the file's last change is on the disk as well: transactions are in order.
-   * Later changes of names need not be.
+   * Later changes of names need not be; of fdatasync, in place, none.
    */
-  synced(node: FileNode): void {
+  synced(node: FileNode, dataOnly = false): void {
     node.versions = [this.contentOf(node)];
-    this.forget(node.changedIn);
+    if (!this.inPlace || !dataOnly) this.forget(node.changedIn);
   }
 
   /** sync, umount or a snapshot returned. */
@@ -253,8 +260,9 @@ export class Oracle {
     if (!this.mayHaveSize(node, content.length)) {
       return `has ${content.length} bytes; sizes were ${node.versions.map((v) => v.length).join(" ")}`;
     }
-    for (let at = 0; at < content.length; at += this.blockSize) {
-      const end = Math.min(at + this.blockSize, content.length);
+    const unit = this.inPlace ? SECTOR : this.blockSize;
+    for (let at = 0; at < content.length; at += unit) {
+      const end = Math.min(at + unit, content.length);
       const found = node.versions.some((version) => {
         for (let i = at; i < end; i++) if (content[i] !== (version[i] ?? 0)) return false;
         return true;
@@ -266,12 +274,13 @@ export class Oracle {
     return "";
   }
 
-  /** A file grows page by page, and shrinks at once. */
+  /** A file grows page by page (in place: block by block), and shrinks at once. */
   private mayHaveSize(node: FileNode, size: number): boolean {
+    const unit = this.inPlace ? this.blockSize : PAGE;
     return node.versions.some((version, i) => {
       if (version.length === size) return true;
       const next = node.versions[i + 1];
-      return next !== undefined && size > version.length && size < next.length && size % PAGE === 0;
+      return next !== undefined && size > version.length && size < next.length && size % unit === 0;
     });
   }
 
