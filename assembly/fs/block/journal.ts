@@ -105,6 +105,7 @@ function newTransaction(fs: BlockFs): bool {
   txn.state = T_RUNNING;
   txn.startNs = nowNs();
   txn.freedLow = u32.MAX_VALUE;
+  txn.unsharedLow = u32.MAX_VALUE;
   listInit(txn.buffers);
   listInit(txn.checkpoint);
   listInit(txn.link);

@@ -15,6 +15,8 @@
  *   [sp-2] a block given up by a transaction is not used again before the transaction is on the disk, and a metadata block not
  *          before all that the ring says of it is in place: a replay must not write over a new owner.
  *   [sp-3] a promise is kept: who takes at most what was reserved finds it free.
+ *   [sp-4] a block that has one owner since a transaction is overwritten in place only when that is on the disk: before, a crash would show
+ *          the store to the other owner as well. It counts as shared, and is copied.
  * Locks: none: the map changes in one emulated step; buffers change under the handle.
  * Why not revoke records: a metadata block waits for its checkpoint instead, and recovery stays one pass.
  */
@@ -44,11 +46,15 @@ export function spaceMapsInit(fs: BlockFs, startBlock: u32): void {
   fs.freed0 = fs.busy + s.bitsBytes;
   fs.freed1 = fs.freed0 + s.bitsBytes;
   fs.hold = fs.freed1 + s.bitsBytes;
+  fs.unshared0 = fs.hold + s.bitsBytes;
+  fs.unshared1 = fs.unshared0 + s.bitsBytes;
   const bytes = (fs.nrBlocks + 7) >> 3;
   memory.fill(fs.busy, 0, bytes);
   memory.fill(fs.freed0, 0, bytes);
   memory.fill(fs.freed1, 0, bytes);
   memory.fill(fs.hold, 0, bytes);
+  memory.fill(fs.unshared0, 0, bytes);
+  memory.fill(fs.unshared1, 0, bytes);
 }
 
 /** Mount: reads the bitmap. Returns 0 or -errno. */
@@ -175,9 +181,24 @@ function unpend(fs: BlockFs, map: usize, low: u32, high: u32): void {
   }
 }
 
-/** The transaction is on the disk: the data blocks it gave up are free. */
+/** The transaction is on the disk: the data blocks it gave up are free, those that it left one owner are that owner's. */
 export function spaceCommitted(fs: BlockFs, txn: Transaction): void {
   if (txn.freedLow < txn.freedHigh) unpend(fs, fs.freedMap(txn.tid), txn.freedLow, txn.freedHigh);
+  const map = fs.unsharedMap(txn.tid);
+  for (let block = txn.unsharedLow; block < txn.unsharedHigh; block++) bitmapClear(map, block);
+}
+
+/** The block has one owner from the handle's transaction on ([sp-4]). */
+function noteUnshared(handle: Handle, block: u32): void {
+  const txn = handle.txn;
+  setBit(handle.fs.unsharedMap(txn.tid), block);
+  if (block < txn.unsharedLow) txn.unsharedLow = block;
+  if (block >= txn.unsharedHigh) txn.unsharedHigh = block + 1;
+}
+
+/** A crash may still find another owner of the block: by its refcount, or [sp-4]. */
+function isShared(fs: BlockFs, refs: u32, block: u32): bool {
+  return refs != 0 || bitmapTest(fs.unshared0, block) || bitmapTest(fs.unshared1, block);
 }
 
 /** Every transaction before `tid` is checkpointed: so the metadata blocks that they gave up are free. */
@@ -205,7 +226,7 @@ export function sharedRun(fs: BlockFs, start: u32, length: u32): u64 {
     const got = refcountBuffer(fs, start + n);
     if (isErr(got)) return packRun(0, 0);
     const buffer = changetype<Buffer>(got);
-    const here: u32 = load<u16>(refcountAt(fs, buffer, start + n)) != 0 ? 1 : 0;
+    const here: u32 = isShared(fs, load<u16>(refcountAt(fs, buffer, start + n)), start + n) ? 1 : 0;
     bufferPut(buffer);
     if (n == 0) shared = here;
     else if (here != shared) return packRun(shared, n);
@@ -253,10 +274,11 @@ function unshare(handle: Handle, block: u32): i32 {
   // First the right to write, which may wait; then the look.
   journalGetWrite(handle, buffer);
   const at = refcountAt(fs, buffer, block);
-  const shared = load<u16>(at) != 0;
-  if (shared) store<u16>(at, load<u16>(at) - 1);
+  const refs: u32 = load<u16>(at);
+  if (refs != 0) store<u16>(at, <u16>(refs - 1));
+  if (refs == 1) noteUnshared(handle, block);
   bufferPut(buffer);
-  return shared ? 1 : 0;
+  return refs != 0 ? 1 : 0;
 }
 
 /**

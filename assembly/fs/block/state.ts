@@ -6,7 +6,7 @@
  *
  * Interface: BlockFs, Journal, Transaction, Handle, BlockInode, IoUnit, IoRange, blockFsState, blockCache, blockFsStateInit.
  * Invariants:
- *   [bs-1] what mounts share is carved at boot: four bits for each 512 bytes of the disk, tables, caches.
+ *   [bs-1] what mounts share is carved at boot: six bits for each 512 bytes of the disk, tables, caches.
  *   [mk-6] at rest reserved and every BlockInode's delalloc, converting and metaReserved are 0.
  * Locks: BlockInode.sem for the extent tree and what counts it; the rest changes in one emulated step.
  * Why not one struct per file that works on it: they point at each other; here their life is seen at once.
@@ -67,6 +67,9 @@ export class Transaction {
   /** Blocks freed by it: lowest and highest + 1, for the walk over the map. */
   freedLow: u32;
   freedHigh: u32;
+  /** The same of those whose last owner but one it took away. */
+  unsharedLow: u32;
+  unsharedHigh: u32;
   startNs: u64;
 
   get buffers(): ListHead {
@@ -181,6 +184,8 @@ export class BlockFs {
   freed0: usize;
   freed1: usize;
   hold: usize;
+  unshared0: usize;
+  unshared1: usize;
   freeBlocks: u32;
   /** Given up by transactions that are not on the disk, or not checkpointed. */
   pendingFree: u32;
@@ -224,6 +229,10 @@ export class BlockFs {
   /** Bits freed by the transaction of that tid. */
   freedMap(tid: u32): usize {
     return (tid & 1) == 0 ? this.freed0 : this.freed1;
+  }
+  /** Blocks that have one owner with the transaction of that tid. */
+  unsharedMap(tid: u32): usize {
+    return (tid & 1) == 0 ? this.unshared0 : this.unshared1;
   }
 }
 
@@ -355,7 +364,7 @@ export const BLOCK_CACHES: u32 = 10;
 @unmanaged
 export class BlockFsState {
   crcTable: usize;
-  /** Four maps of a bit for each 512 bytes of the disk, one behind the other. */
+  /** Six maps of a bit for each 512 bytes of the disk, one behind the other. */
   bits: usize;
   bitsBytes: u32;
   /** Threads of all mounts, made by the first: commits and checkpoints; completions of writes. */
@@ -415,7 +424,7 @@ export function blockFsStateInit(): bool {
   const s = blockFsState();
   s.crcTable = bootAlloc(CRC32C_TABLE_BYTES, 16);
   s.bitsBytes = (bootConfig().diskBlocks + 7) & ~7;
-  s.bits = bootAlloc(s.bitsBytes * 4 + 8, 8);
+  s.bits = bootAlloc(s.bitsBytes * 6 + 8, 8);
   if (s.crcTable == 0 || s.bits == 0) return false;
   crc32cInit(s.crcTable);
   listInit(s.mounts);
