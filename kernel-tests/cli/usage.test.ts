@@ -14,7 +14,7 @@ const file = (name: string, text: string): string => {
   return join(dir, name);
 };
 
-const COMMANDS = "run compare settle workloads replay replay-trace import-strace inspect fsck calibrate costs".split(" ");
+const COMMANDS = "run compare settle workloads replay replay-trace import-strace inspect fsck crash calibrate costs".split(" ");
 
 describe.concurrent("help", () => {
   it("names every command", async () => {

@@ -8,6 +8,7 @@ import { ConfigError } from "../host/config.js";
 import { RunError, VERSION } from "../sim/run.js";
 import { registerCompare } from "./commands/compare.js";
 import { registerCalibrate, registerCosts } from "./commands/calibrate.js";
+import { registerCrash } from "./commands/crash.js";
 import { registerFsck } from "./commands/fsck.js";
 import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
@@ -28,6 +29,7 @@ const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerImportStrace,
   registerInspect,
   registerFsck,
+  registerCrash,
   registerCalibrate,
   registerCosts,
 ];

@@ -1,0 +1,60 @@
+/**
+ * The filesystems whose crashes are explored.
+ *
+ * Interface: CrashFs, CRASH_FS, crashFsByName.
+ * Invariants: [cfs-1] unitBytes is what a power failure leaves whole or not at all: cowfs's block, a sector where data is overwritten.
+ * Locks: none.
+ * Why not sim/filesystems.ts: that one sizes a disk for a measurement; a crash wants the smallest that does the job.
+ */
+import type { MachineConfig } from "../../host/config.js";
+import { ParseError } from "../parse.js";
+import { suggestion } from "../suggest.js";
+import type { Feature } from "./steps.js";
+
+export interface CrashFs {
+  name: string;
+  type: string;
+  mkfs: string;
+  mount: string;
+  /** What is on the disk whole or not at all. */
+  unitBytes: number;
+  /** A file's size on the disk grows in multiples of it. */
+  sizeStep: number;
+  has: readonly Feature[];
+  config: Pick<MachineConfig, "diskBlocks" | "memoryBytes">;
+}
+
+const SECTOR = 512;
+const MEMORY_BYTES = 2 << 20;
+
+function cowfs(name: string, blockSize: number): CrashFs {
+  const config = { diskBlocks: 224, memoryBytes: MEMORY_BYTES };
+  const mkfs = `blocksize=${blockSize}`;
+  return { name, type: "cowfs", mkfs, mount: "", unitBytes: blockSize, sizeStep: SECTOR, has: ["clone", "snapshot"], config };
+}
+
+function inPlace(name: string, type: string, blockSize: number, mount = "", has: readonly Feature[] = []): CrashFs {
+  const config = { diskBlocks: 160, memoryBytes: MEMORY_BYTES };
+  return { name, type, mkfs: `blocksize=${blockSize}`, mount, unitBytes: SECTOR, sizeStep: SECTOR, has, config };
+}
+
+export const CRASH_FS: readonly CrashFs[] = [
+  cowfs("cowfs", 4096),
+  cowfs("cowfs-1024", 1024),
+  inPlace("iomapfs", "iomapfs", 4096),
+  inPlace("iomapfs-1024", "iomapfs", 1024),
+  inPlace("jbdfs", "jbdfs", 4096),
+  inPlace("jbdfs-1024", "jbdfs", 1024),
+  inPlace("jbdfs-nodelalloc", "jbdfs", 4096, "nodelalloc"),
+];
+
+export const CRASH_FS_NAMES: readonly string[] = CRASH_FS.map(({ name }) => name);
+
+/** The filesystem of that name. Throws ParseError. */
+export function crashFsByName(name: string): CrashFs {
+  const found = CRASH_FS.find((fs) => fs.name === name);
+  if (!found) {
+    throw new ParseError(`filesystem "${name}": expected one of ${CRASH_FS_NAMES.join(", ")}.${suggestion(name, CRASH_FS_NAMES)}`);
+  }
+  return found;
+}

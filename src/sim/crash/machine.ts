@@ -1,0 +1,112 @@
+/**
+ * Machines of crash work: one mounts and lives, another looks at what a power failure left.
+ *
+ * Interface: CrashRun, machineConfig, runGuest, mountedMachine, shownBelow, GuestDied.
+ * Invariants: [cmc-1] a guest runs to its end within bounds: a hang is an error that lists the tasks.
+ * Locks: none.
+ * Why not sim/start.ts: no workload of it ends, and none is looked at after a crash.
+ */
+import { S_IFDIR, S_IFLNK, S_IFMT, O_RDONLY } from "../../guest/constants.js";
+import { type Call, must, sys } from "../../guest/sys.js";
+import type { MachineConfig } from "../../host/config.js";
+import type { DiskFaults, DiskModel } from "../../host/disk.js";
+import { GuestFailure, Machine } from "../../host/machine.js";
+import { type Regime, regimeConfig } from "../regimes.js";
+import type { CrashFs } from "./filesystems.js";
+import type { Shown } from "./oracle.js";
+import { type CrashWorkload, MNT, StepRunner } from "./steps.js";
+
+/** What is explored: all that a machine follows from. */
+export interface CrashRun {
+  module: WebAssembly.Module;
+  workload: CrashWorkload;
+  fs: CrashFs;
+  regime: Regime;
+  seed: number;
+  /** Faults of the disk from the first step on: planted, to see them found. */
+  faults?: DiskFaults;
+}
+
+const LIMIT_NS = 100e9;
+/** Writes overtake each other: one in three is slow. */
+const DISK: DiskModel = { kind: "bimodal", readNs: 8000, writeNs: 8000, flushNs: 30_000, fuaNs: 8000, slowNs: 50_000, slowOneIn: 3 };
+
+export function machineConfig(run: CrashRun): MachineConfig {
+  return { cpus: 1, seed: run.seed, ...run.fs.config, ...regimeConfig(run.regime), disk: DISK, traceEvents: 64, trace: false };
+}
+
+/** A guest was killed before its end. */
+export class GuestDied extends Error {}
+
+/** Runs one guest to its end and returns what it returned. Throws for a hang, a panic, or the guest's own error. */
+export function runGuest<T>(machine: Machine, body: () => Call<T>): T {
+  const box: { value?: T; done: boolean } = { done: false };
+  machine.spawn(function* () {
+    box.value = yield* body();
+    box.done = true;
+  });
+  try {
+    const reason = machine.run({ forNs: LIMIT_NS, stopWhen: () => machine.guestCount === 0 });
+    if (reason === "time" || machine.guestCount !== 0) throw new Error(`hung (${reason})\n${machine.inspect("tasks")}`);
+  } catch (error) {
+    throw error instanceof GuestFailure && error.cause instanceof Error ? error.cause : error;
+  }
+  if (!box.done) throw new GuestDied("the guest was killed");
+  return box.value as T;
+}
+
+/** A machine with the filesystem made and mounted, and the workload's files from before on it, which no cache holds. */
+export function mountedMachine(run: CrashRun): Machine {
+  const machine = Machine.createSync(run.module, machineConfig(run));
+  const { fs, workload } = run;
+  runGuest(machine, function* () {
+    must(yield* sys.mkdir(MNT), "mkdir");
+    must(yield* sys.mkfs(fs.type, fs.mkfs), "mkfs");
+    must(yield* sys.mount(fs.type, MNT, fs.mount), "mount");
+    const runner = new StepRunner();
+    for (const [i, step] of (workload.before ?? []).entries()) must(yield* runner.run(step, beforeNumber(i)), step.do);
+  });
+  runGuest(machine, function* () {
+    must(yield* sys.umount(MNT), "umount");
+    must(yield* sys.mount(fs.type, MNT, fs.mount), "mount");
+  });
+  return machine;
+}
+
+/** Numbers of the steps from before: none of the workload's own. */
+export function beforeNumber(index: number): number {
+  return 1000 + index;
+}
+
+/** Everything below the mount. */
+export function* shownBelow(prefix = "", into: Shown = new Map()): Call<Shown> {
+  for (const { name } of yield* entriesOf(`${MNT}/${prefix}`)) {
+    const path = prefix + name;
+    const info = yield* sys.lstat(`${MNT}/${path}`);
+    if (typeof info === "number") throw new Error(`lstat ${path}: errno ${-info}`);
+    const type = info.mode & S_IFMT;
+    const kind = type === S_IFDIR ? "dir" : type === S_IFLNK ? "link" : "file";
+    const content = kind === "file" ? yield* contentOf(`${MNT}/${path}`, info.size) : new Uint8Array(0);
+    const target = kind === "link" ? String(yield* sys.readlink(`${MNT}/${path}`)) : "";
+    into.set(path, { kind, ino: info.ino, nlink: info.nlink, content, target });
+    if (kind === "dir") yield* shownBelow(`${path}/`, into);
+  }
+  return into;
+}
+
+function* entriesOf(directory: string): Call<{ name: string }[]> {
+  const fd = must(yield* sys.open(directory, O_RDONLY), `open ${directory}`);
+  const entries = yield* sys.getdents(fd);
+  yield* sys.close(fd);
+  if (typeof entries === "number") throw new Error(`getdents ${directory}: errno ${-entries}`);
+  return entries.filter(({ name }) => name !== "." && name !== "..");
+}
+
+function* contentOf(path: string, size: number): Call<Uint8Array> {
+  if (size === 0) return new Uint8Array(0);
+  const fd = must(yield* sys.open(path, O_RDONLY), `open ${path}`);
+  const data = yield* sys.pread(fd, size, 0);
+  yield* sys.close(fd);
+  if (typeof data === "number") throw new Error(`read ${path}: errno ${-data}`);
+  return data;
+}

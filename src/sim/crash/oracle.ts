@@ -1,0 +1,327 @@
+/**
+ * What a disk may show after a power failure, step by step of a crash workload.
+ *
+ *     names      a tree as POSIX has it. Every change of it is one transaction and transactions are in order: a crash shows the
+ *                tree as it stood after the last step that is certain, or after any later one; never a mixture.
+ *     contents   unit by unit: what the last fsync, msync or sync covered, or any later content of that unit ([mk-7]). A unit is
+ *                what the disk writes whole: a block where a filesystem copies on write, a sector where it overwrites in place.
+ *     snapshots  what was there when the call returned, for ever ([mk-9]).
+ *
+ * Interface: CrashOracle (begin, done, failed, differences), Shown, ShownNode.
+ * Invariants: [cor-1] a step is begun before it is made: a crash in the middle of it finds both states allowed.
+ * Locks: none.
+ * Why not one truth: an fsync of one file says nothing of another.
+ */
+import { type Step, bytesOf } from "./steps.js";
+
+/** One entry that a machine shows; `ino` tells hard links. */
+export interface ShownNode {
+  kind: "file" | "dir" | "link";
+  ino: number;
+  nlink: number;
+  content: Uint8Array;
+  target: string;
+}
+/** By path below the mount; what is in snapshots as "snap0/f". */
+export type Shown = Map<string, ShownNode>;
+
+interface Node {
+  kind: ShownNode["kind"];
+  /** All contents it has had, oldest first. */
+  versions: Uint8Array[];
+  target: string;
+  /** The first version that a unit may still show: of all units, and of single ones. */
+  floor: number;
+  unitFloors: Map<number, number>;
+  sizeFloor: number;
+  /** Versions up to this number may not be shown with fewer bytes. */
+  leastSize: { version: number; bytes: number };
+  /** The tree that was the present one when it last changed. */
+  changedIn: number;
+  /** A sync of it failed: no later one makes anything certain. */
+  tainted: boolean;
+}
+
+type Names = Map<string, Node>;
+
+interface Snapshot {
+  name: string;
+  certain: boolean;
+  files: Map<string, { kind: Node["kind"]; content: Uint8Array; target: string }>;
+}
+
+const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")));
+const last = (node: Node): Uint8Array => node.versions.at(-1) ?? new Uint8Array(0);
+const isSnapshot = (path: string): boolean => path.startsWith("snap");
+
+function resized(content: Uint8Array, size: number): Uint8Array {
+  const all = new Uint8Array(size);
+  all.set(content.subarray(0, size));
+  return all;
+}
+
+export class CrashOracle {
+  private readonly names: Names = new Map();
+  private readonly root: Node = this.fresh("dir");
+  private snapshots: Snapshot[] = [];
+  /** Every tree there was; those before `firstTree` can no longer be found. */
+  private readonly trees: Names[] = [new Map<string, Node>()];
+  private firstTree = 0;
+
+  /** `unitBytes`: what is written whole. `sizeStep`: a file grows in multiples of it. */
+  constructor(
+    private readonly unitBytes: number,
+    private readonly sizeStep: number,
+  ) {}
+
+  private fresh(kind: Node["kind"], target = ""): Node {
+    const leastSize = { version: -1, bytes: 0 };
+    const versions = [new Uint8Array(0)];
+    return { kind, versions, target, floor: 0, unitFloors: new Map(), sizeFloor: 0, leastSize, changedIn: 0, tainted: false };
+  }
+
+  private node(path: string): Node {
+    const node = path === "" ? this.root : this.names.get(path);
+    if (!node) throw new Error(`the workload has no ${path}`);
+    return node;
+  }
+
+  /* A step begins: what it changes may be there from now on. */
+
+  begin(step: Step, number: number): void {
+    switch (step.do) {
+      case "create":
+        if (!this.names.has(step.path)) this.add(step.path, this.fresh("file"));
+        return;
+      case "mkdir":
+        this.add(step.path, this.fresh("dir"));
+        return;
+      case "symlink":
+        this.add(step.path, this.fresh("link", step.target));
+        return;
+      case "link":
+        this.add(step.to, this.node(step.from));
+        return;
+      case "unlink":
+      case "rmdir":
+        this.remove(step.path);
+        return;
+      case "rename":
+        this.rename(step.from, step.to);
+        return;
+      case "snapshot":
+        this.snapshots.push({ name: step.name, certain: false, files: this.filesNow() });
+        return;
+      default:
+        this.change(step, number);
+    }
+  }
+
+  private change(step: Step, number: number): void {
+    if (step.do === "clone") {
+      this.put(step.to, 0, last(this.node(step.from)).subarray(0, step.length));
+    } else if (step.do === "write") {
+      this.put(step.path, step.at, bytesOf(number, step.at, step.length));
+    } else if (step.do === "store") {
+      // Page by page, and what lies beyond the file's end is nobody's.
+      const end = Math.min(step.at + step.length, last(this.node(step.path)).length);
+      this.put(step.path, step.at, bytesOf(number, step.at, Math.max(0, end - step.at)));
+    } else if (step.do === "truncate") {
+      this.write(step.path, resized(last(this.node(step.path)), step.size));
+    } else if (step.do === "allocate") {
+      const old = last(this.node(step.path));
+      this.write(step.path, resized(old, Math.max(old.length, step.at + step.length)));
+    } else if (step.do === "punch") {
+      const content = last(this.node(step.path)).slice();
+      this.write(step.path, content.fill(0, step.at, step.at + step.length));
+    }
+  }
+
+  private write(path: string, content: Uint8Array): void {
+    const node = this.node(path);
+    node.versions.push(content);
+    node.changedIn = this.trees.length - 1;
+  }
+
+  private put(path: string, at: number, bytes: Uint8Array): void {
+    const old = last(this.node(path));
+    const content = resized(old, Math.max(old.length, at + bytes.length));
+    content.set(bytes, at);
+    this.write(path, content);
+  }
+
+  private filesNow(): Snapshot["files"] {
+    return new Map([...this.names].map(([path, node]) => [path, { kind: node.kind, content: last(node), target: node.target }]));
+  }
+
+  /* Names. */
+
+  /** The tree is another one; these changed with it. */
+  private changed(paths: readonly string[], nodes: readonly Node[]): void {
+    this.trees.push(new Map(this.names));
+    for (const node of [...paths.map((path) => this.node(parentOf(path))), ...nodes]) node.changedIn = this.trees.length - 1;
+  }
+
+  private add(path: string, node: Node): void {
+    this.names.set(path, node);
+    this.changed([path], [node]);
+  }
+
+  private remove(path: string): void {
+    const node = this.node(path);
+    this.names.delete(path);
+    this.changed([path], [node]);
+  }
+
+  private rename(from: string, to: string): void {
+    const node = this.node(from);
+    const target = this.names.get(to);
+    const moved = [...this.names].filter(([path]) => path === from || path.startsWith(`${from}/`));
+    this.names.delete(to);
+    for (const [path] of moved) this.names.delete(path);
+    for (const [path, one] of moved) this.names.set(to + path.slice(from.length), one);
+    this.changed([from, to], target ? [node, target] : [node]);
+  }
+
+  /* A step has returned: what it promised is certain. */
+
+  done(step: Step): void {
+    if (step.do === "fsync" || step.do === "fdatasync") this.synced(this.node(step.path));
+    else if (step.do === "msync") this.rangeSynced(this.node(step.path), step.at, step.length);
+    else if (step.do === "sync" || step.do === "snapshot") this.allSynced();
+    if (step.do !== "snapshot") return;
+    for (const snapshot of this.snapshots) if (snapshot.name === step.name) snapshot.certain = true;
+  }
+
+  /** A sync step failed: what it should have covered is uncertain until the end. */
+  failed(step: Step): void {
+    if (step.do === "sync" || step.do === "snapshot") for (const node of this.names.values()) node.tainted = true;
+    else if ("path" in step) this.node(step.path).tainted = true;
+  }
+
+  private synced(node: Node): void {
+    this.firstTree = Math.max(this.firstTree, node.changedIn);
+    if (node.tainted) return;
+    node.floor = node.versions.length - 1;
+    node.sizeFloor = node.floor;
+    node.unitFloors.clear();
+  }
+
+  private rangeSynced(node: Node, at: number, length: number): void {
+    this.firstTree = Math.max(this.firstTree, node.changedIn);
+    if (node.tainted) return;
+    const version = node.versions.length - 1;
+    const end = Math.min(at + length, last(node).length);
+    for (let unit = Math.floor(at / this.unitBytes); unit * this.unitBytes < end; unit++) node.unitFloors.set(unit, version);
+    node.leastSize = { version, bytes: end };
+  }
+
+  allSynced(): void {
+    for (const node of this.names.values()) this.synced(node);
+    this.firstTree = this.trees.length - 1;
+  }
+
+  /* Comparing. */
+
+  /** How what is shown differs from every state that a crash may leave; empty: it is one of them. */
+  differences(shown: Shown): string[] {
+    let best: string[] | undefined;
+    for (const names of this.trees.slice(this.firstTree).reverse()) {
+      const found = this.differsFrom(names, shown, (node, content) => this.mayBe(node, content));
+      if (found.length === 0) return this.snapshotDifferences(shown);
+      if (!best || found.length < best.length) best = found;
+    }
+    return [`names: of ${this.trees.length - this.firstTree} trees that are allowed the nearest differs:`, ...(best ?? [])];
+  }
+
+  /** How what is shown differs from what the steps made, nothing lost. */
+  differencesNow(shown: Shown): string[] {
+    return this.differsFrom(this.names, shown, (node, content) => {
+      const wanted = last(node);
+      if (content.length !== wanted.length) return `has ${content.length} bytes, not ${wanted.length}`;
+      const at = content.findIndex((byte, i) => byte !== wanted[i]);
+      return at < 0 ? "" : `differs at ${at}: ${content[at] ?? 0}, not ${wanted[at] ?? 0}`;
+    });
+  }
+
+  private differsFrom(names: Names, shown: Shown, compare: (node: Node, content: Uint8Array) => string): string[] {
+    const found: string[] = [];
+    const inodes = new Map<Node, number>();
+    for (const [path, node] of names) {
+      const there = shown.get(path);
+      if (there?.kind !== node.kind) {
+        found.push(`${path} is ${there ? `a ${there.kind}` : "missing"}, not a ${node.kind}`);
+        continue;
+      }
+      if ((inodes.get(node) ?? there.ino) !== there.ino) found.push(`${path} is another inode than its other name`);
+      inodes.set(node, there.ino);
+      const links = [...names.values()].filter((one) => one === node).length;
+      if (node.kind !== "dir" && there.nlink !== links) found.push(`${path} has ${there.nlink} links, not ${links}`);
+      if (there.target !== node.target) found.push(`${path} leads to ${there.target}, not ${node.target}`);
+      const text = node.kind === "file" ? compare(node, there.content) : "";
+      if (text !== "") found.push(`[mk-7] ${path} ${text}`);
+    }
+    for (const path of shown.keys()) if (!names.has(path) && !isSnapshot(path)) found.push(`${path} should not be`);
+    if (new Set(inodes.values()).size !== inodes.size) found.push("two files are one inode");
+    return found;
+  }
+
+  /** Why the content is none that a crash may leave, or "". */
+  private mayBe(node: Node, content: Uint8Array): string {
+    if (!this.mayHaveSize(node, content.length)) {
+      const sizes = node.versions.slice(node.sizeFloor).map((v) => v.length);
+      return `has ${content.length} bytes; sizes were ${sizes.join(" ")}`;
+    }
+    for (let unit = 0; unit * this.unitBytes < content.length; unit++) {
+      const at = unit * this.unitBytes;
+      const end = Math.min(at + this.unitBytes, content.length);
+      const from = Math.max(node.floor, node.unitFloors.get(unit) ?? 0);
+      if (!node.versions.some((version, i) => i >= from && sameAt(version, content, at, end))) {
+        const begins = [...content.subarray(at, at + 6)].join(" ");
+        return `at ${at} shows none of ${node.versions.length - from} versions that are allowed (it begins ${begins})`;
+      }
+    }
+    return "";
+  }
+
+  /** A file grows step by step, and shrinks at once. */
+  private mayHaveSize(node: Node, size: number): boolean {
+    const { version: until, bytes } = node.leastSize;
+    return node.versions.some((version, i) => {
+      if (i < node.sizeFloor || (i <= until && size < bytes)) return false;
+      if (version.length === size) return true;
+      const next = node.versions[i + 1];
+      return next !== undefined && size > version.length && size < next.length && size % this.sizeStep === 0;
+    });
+  }
+
+  private snapshotDifferences(shown: Shown): string[] {
+    const found: string[] = [];
+    for (const { name, certain, files } of this.snapshots) {
+      if (!shown.has(name)) {
+        if (certain) found.push(`[mk-9] snapshot ${name} is missing`);
+        continue;
+      }
+      const mine = [...shown.keys()].filter((path) => path.startsWith(`${name}/`));
+      for (const [path, { kind, content, target }] of files) {
+        const one = shown.get(`${name}/${path}`);
+        if (one?.kind !== kind || one.target !== target) found.push(`[mk-9] ${name}/${path} is ${one ? "another thing" : "missing"}`);
+        else if (!equal(content, one.content)) found.push(`[mk-9] ${name}/${path} has changed`);
+      }
+      for (const path of mine) if (!files.has(path.slice(name.length + 1))) found.push(`[mk-9] ${path} should not be`);
+    }
+    const known = new Set(this.snapshots.map(({ name }) => name));
+    const strangers = [...shown.keys()].filter((path) => isSnapshot(path) && !known.has(path.split("/")[0] ?? ""));
+    return [...found, ...strangers.map((path) => `[mk-9] ${path} should not be`)];
+  }
+}
+
+/** Bytes that are not there are zeros. */
+function sameAt(a: Uint8Array, b: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if ((a[i] ?? 0) !== (b[i] ?? 0)) return false;
+  return true;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && sameAt(a, b, 0, a.length);
+}
