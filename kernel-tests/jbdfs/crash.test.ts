@@ -10,7 +10,7 @@
 import { describe, expect, it } from "vitest";
 import { O_CREAT, O_RDWR, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { isPattern, names, pattern, readAll, tree, unmount } from "../fs-suite/mounted.js";
+import { isPattern, make, names, pattern, readAll, tree, unmount } from "../fs-suite/mounted.js";
 import { randomOf, seedsOf } from "../oracle/random.js";
 import { MIB, PAGE, TestMachine, must } from "../test-machine.js";
 
@@ -116,4 +116,41 @@ describe("a power failure at every write", () => {
       });
     }
   }
+});
+
+describe("fsync of an inode that memory had forgotten", () => {
+  const NAMES = 1300;
+  /** More names than the cache of names holds: an eighth of memory. */
+  const SMALL = { ...CONFIG, memoryBytes: 4 * MIB, diskBlocks: 512 };
+
+  it.each(["iomapfs", "jbdfs"])("is of what was not committed then, too: %s", (type) => {
+    const t = new TestMachine(SMALL);
+    const image = t.runOne(function* () {
+      must(yield* sys.mkdir(MNT));
+      must(yield* sys.mkfs(type, "inodes=1600"), "mkfs");
+      must(yield* sys.mount(type, MNT), "mount");
+      for (let i = 0; i < NAMES; i++) must(yield* make(`${MNT}/f${i}`), "make");
+      must(yield* sys.sync());
+      must(yield* make(`${MNT}/new`), "make");
+      for (let i = 0; i < 8 * NAMES; i++) yield* sys.stat(`${MNT}/f${i % NAMES}`);
+      const fd = must(yield* sys.open(`${MNT}/new`, O_RDWR), "open");
+      must(yield* sys.fsync(fd), "fsync");
+      const left = t.machine.disk.afterPowerLoss(() => 0);
+      must(yield* sys.close(fd), "close");
+      return left;
+    });
+    t.runOne(() => sys.umount(MNT));
+    t.finish();
+    const after = new TestMachine(SMALL);
+    after.machine.disk.load(image);
+    const found = after.runOne(function* () {
+      must(yield* sys.mkdir(MNT));
+      must(yield* sys.mount(type, MNT), "mount after a power failure");
+      const there = (yield* names(MNT)).includes("new");
+      yield* unmount(type);
+      return there;
+    });
+    after.finish();
+    expect(found).toBe(true);
+  });
 });

@@ -19,7 +19,7 @@ import { rwsemInit } from "../../sched/rwsem";
 import { waitQueueInit } from "../../sched/wait-queue";
 import { Inode, S_IFMT, ilookup, inodeAlloc, insertInodeHash, isNullInode, iput } from "../inode";
 import { Buffer, bufferPut, bufferRead } from "./buffer";
-import { journalAbort, journalGetWrite, journalStart, journalStop } from "./journal";
+import { journalAbort, journalGetWrite, journalLastTid, journalStart, journalStop } from "./journal";
 import {
   DINODE_BYTES, DI_ATIME, DI_COUNT, DI_CTIME, DI_DATA_BLOCKS, DI_EXTENTS, DI_FLAGS, DI_GENERATION, DI_LEVEL, DI_MODE, DI_MTIME,
   DI_NLINK, DI_ROOT, DI_SIZE, DI_TREE_BLOCKS, MAX_LEVEL, ORPHAN_SLOTS, ROOT_BYTES, ROOT_ENTRIES,
@@ -100,6 +100,9 @@ function readRecord(fs: BlockFs, ino: u32, at: usize): usize {
   bi.dataBlocks = load<u32>(at, DI_DATA_BLOCKS);
   bi.level = level;
   bi.count = count;
+  // Its last change may not be on the disk yet, and nobody knows which transaction's that was.
+  bi.metaTid = journalLastTid(fs.journal);
+  bi.dataTid = bi.metaTid;
   // What a crash left behind the end of the file nobody knows.
   bi.tailUnsafe = 1;
   memory.copy(bi.root, at + DI_ROOT, ROOT_BYTES);
