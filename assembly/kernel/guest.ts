@@ -24,14 +24,14 @@ import { syncPoint } from "../sched/core";
 import { TASK_INTERRUPTIBLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
 import { WaitQueue, sleepOn, wakeAll, waitQueueInit } from "../sched/wait-queue";
 import {
-  Mailbox, OP_BARRIER, OP_COMPUTE, OP_FSCK, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PROC_MEM, OP_PROC_READ, OP_RECORD, OP_STORE,
-  OP_TOUCH, OP_TOUCH_RANDOM, mailboxOf,
+  Mailbox, OP_BARRIER, OP_COMPUTE, OP_FSCK, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PROC_MEM_READ, OP_PROC_MEM_WRITE,
+  OP_PROC_READ, OP_RECORD, OP_STORE, OP_TOUCH, OP_TOUCH_RANDOM, mailboxOf,
 } from "./mailbox";
 import { doExit, processOf } from "./process";
 import { ioBatch, ioRecord } from "./io-batch";
+import { procMem } from "./proc-mem";
 import { procRead } from "./procfs";
 import { BARRIERS, SYSCALL_MAX, kernelState } from "./state";
-import { procMem } from "./vm-syscalls";
 
 const WAIT_BARRIER: u32 = 17;
 
@@ -146,7 +146,8 @@ function pseudoOp(box: Mailbox): i64 {
     case OP_COMPUTE: return compute(box.arg0);
     case OP_GETTIME: return <i64>sched().clockNs;
     case OP_PROC_READ: return procRead(<u32>box.arg0, <u32>box.arg1);
-    case OP_PROC_MEM: return procMem(box);
+    case OP_PROC_MEM_READ: return procMem(<u32>box.arg0, box.arg1, box.arg2, box.arg3, false);
+    case OP_PROC_MEM_WRITE: return procMem(<u32>box.arg0, box.arg1, box.arg2, box.arg3, true);
     case OP_MKFS: return mkfs(box.arg0, box.arg1);
     case OP_FSCK: return fsck(box.arg0, box.arg1);
     case OP_BARRIER: return barrierWait(box.arg0, box.arg1);

@@ -28,7 +28,8 @@ export const OP_RECORD: u32 = 0x10009;
 export const OP_IO: u32 = 0x1000a;
 export const OP_MKFS: u32 = 0x1000b;
 export const OP_FSCK: u32 = 0x1000c;
-export const OP_PROC_MEM: u32 = 0x1000d;
+export const OP_PROC_MEM_READ: u32 = 0x1000d;
+export const OP_PROC_MEM_WRITE: u32 = 0x1000e;
 
 @unmanaged
 export class Mailbox {

@@ -26,8 +26,8 @@ import { SWITCH_BLOCK, SWITCH_YIELD, TASK_INTERRUPTIBLE, Task, currentTask, isNu
 import { switchOut } from "../sched/switch";
 import { taskById } from "../sched/task";
 import { doExit, doExitGroup, processOf, sysClone, sysKill, sysTgkill, sysWait4 } from "./process";
+import { sysProcessVmReadv, sysProcessVmWritev } from "./process-vm";
 import { sysGetrusage } from "./rusage";
-import { sysProcessVmReadv, sysProcessVmWritev } from "./vm-syscalls";
 import { SYSCALL_MAX, kernelState } from "./state";
 import { mailboxOf } from "./mailbox";
 

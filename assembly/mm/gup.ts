@@ -5,20 +5,23 @@
  * Invariants:
  *   [gup-1] without FOLL_UNLOCKABLE the lock is never dropped: the fault gets no ALLOW_RETRY (SCENARIOS S29).
  *   [gup-2] every page returned holds a reference of the caller.
+ *   [gup-8] the VMA is asked before its PTEs: one that PROT_NONE has left present reads nothing.
  *   [gup-4] a device's frame has no reference to hold: EFAULT, as Linux says of VM_PFNMAP.
+ *   [gup-7] the address space is the caller's argument, never the running task's own (SCENARIOS S25).
  *   [gup-3] populate makes progress on every pass or ends: a pass that returns RETRY is followed by one with TRIED.
  * Locks: mmap_sem for reading: held by the caller without FOLL_UNLOCKABLE, taken here with it.
  * Why not copy through the MMU as uaccess.ts: IO needs frames that stay, and other tasks' memory has no TLB here.
  */
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { PTE_D, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
+import { TASK_SIZE } from "../config";
 import { PAGE_SIZE } from "../memlayout";
 import { C_GUP, chargeCost } from "../sched/cost";
 import { downReadKillable, upRead } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
 import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, FAULT_FLAG_WRITE, VM_FAULT_COMPLETED,
-  VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_RETRY,
+  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_REMOTE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, FAULT_FLAG_WRITE,
+  VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_RETRY,
 } from "./fault";
 import { faultGiveUp, faultPassLocked } from "./fault-lock";
 import { MmStruct, findVma } from "./mm-struct";
@@ -32,6 +35,12 @@ export const FOLL_WRITE: u32 = 1;
 /** The lock may be dropped and taken again inside (Linux's get_user_pages_unlocked). */
 export const FOLL_UNLOCKABLE: u32 = 2;
 export const FOLL_NOWAIT: u32 = 4;
+
+/** The address lies in a VMA that allows the access: asked before a PTE is looked at, which may grant what its VMA no longer does. */
+function vmaAllows(mm: MmStruct, address: u64, write: bool): bool {
+  const vma = findVma(mm, address);
+  return !isNullVma(vma) && address >= vma.start && (vma.flags & (write ? VM_WRITE : VM_READ)) != 0;
+}
 
 /** True when the address is mapped to a frame that cannot be pinned, and the PTE allows the access ([gup-4]). */
 function unpinnable(mm: MmStruct, address: u64, write: bool): bool {
@@ -58,9 +67,8 @@ function faultinPage(mm: MmStruct, address: u64, flags: u32, tried: bool): i32 {
   if ((flags & FOLL_UNLOCKABLE) != 0) faultFlags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
   if ((flags & FOLL_NOWAIT) != 0) faultFlags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT;
   if (tried) faultFlags |= FAULT_FLAG_TRIED;
-  const vma = findVma(mm, address);
-  if (isNullVma(vma) || address < vma.start) return -EFAULT;
-  if ((vma.flags & ((flags & FOLL_WRITE) != 0 ? VM_WRITE : VM_READ)) == 0) return -EFAULT;
+  if (currentTask().mm != changetype<usize>(mm)) faultFlags |= FAULT_FLAG_REMOTE;
+  if (!vmaAllows(mm, address, (flags & FOLL_WRITE) != 0)) return -EFAULT;
   const ret = faultPassLocked(mm, address, faultFlags);
   if ((ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) != 0) return -EAGAIN;
   if ((ret & VM_FAULT_OOM) != 0) return -ENOMEM;
@@ -74,17 +82,18 @@ function faultinPage(mm: MmStruct, address: u64, flags: u32, tried: bool): i32 {
 export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32, pages: usize): i32 {
   const own = (flags & FOLL_UNLOCKABLE) != 0;
   if (own && downReadKillable(mm.mmapSem) != 0) return -EINTR;
+  const write = (flags & FOLL_WRITE) != 0;
   let pinned: u32 = 0;
   let tried = false;
   let error: i32 = 0;
   while (pinned < nPages) {
     const at = (address & ~0xfff) + <u64>pinned * PAGE_SIZE;
     chargeCost(C_GUP);
-    if (unpinnable(mm, at, (flags & FOLL_WRITE) != 0)) {
+    if (at >= TASK_SIZE || !vmaAllows(mm, at, write) || unpinnable(mm, at, write)) {
       error = -EFAULT;
       break;
     }
-    const page = followPage(mm, at, (flags & FOLL_WRITE) != 0);
+    const page = followPage(mm, at, write);
     if (changetype<usize>(page) != 0) {
       getPage(page);
       store<u32>(pages + (pinned << 2), <u32>changetype<usize>(page));
@@ -100,6 +109,8 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
       }
       tried = true;
     } else if (error != 0) break;
+    // The fault is over. Should the PTE be gone or read-only again, the next one is another fault ([mk-5]).
+    else tried = false;
   }
   if (own) upRead(mm.mmapSem);
   return pinned != 0 ? pinned : error;
@@ -158,7 +169,8 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
         upRead(mm.mmapSem);
         return error != 0 ? error : -EINTR;
       }
-      // The fault may have found that somebody else was at the PTE: look again.
+      // The fault may have found that somebody else was at the PTE: look again, and should it not be there, it is another fault ([mk-5]).
+      tried = false;
       continue;
     }
     at += PAGE_SIZE;

@@ -1,13 +1,26 @@
 /*
  * Other processes' memory: process_vm_readv and process_vm_writev (get_user_pages with ALLOW_RETRY), /proc/PID/mem (without).
  *
- * Checks: [rem-1] [rem-2] [rem-3] [gup-1] [gup-2] [pvm-1] [mk-4] [mk-6], S25, S29.
+ * Checks: [gup-1] [gup-2] [gup-6] [gup-7] [pvm-1] [mk-4] [mk-6], S25, S29.
  */
 import { describe, expect, it } from "vitest";
-import { MAP_PRIVATE, type MkwriteRegime, PROT_READ, SYS, mem, now, procMemRead, procMemWrite, sys, waitAll } from "../../src/node.js";
+import {
+  MAP_PRIVATE,
+  type MkwriteRegime,
+  PROT_READ,
+  SYS,
+  compute,
+  mem,
+  now,
+  procMemRead,
+  procMemWrite,
+  sys,
+  waitAll,
+} from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { FILESYSTEMS, filesystemMachine, makeAndMount, unmountClean } from "../mkwrite/filesystems.js";
+import { FILESYSTEMS, filesystemMachine, makeAndMount, mountAgain, unmountClean } from "../mkwrite/filesystems.js";
 import { byteOf, mapShared, mkwriteMachine, slowStore, storeFile } from "../mkwrite/machine.js";
+import { randomOf, seedsOf } from "../oracle/random.js";
 import { ANON, E, PAGE, RW, anon, must, runGuest } from "../test-machine.js";
 
 const SLEEP_NS = 1e6;
@@ -241,5 +254,56 @@ describe.each(FILESYSTEMS)("remote stores on $name", (fs) => {
     });
     if (fs.mkwrite) expect(t.stat("mkwrite_runs")).toBe(2);
     t.finish();
+  });
+});
+
+describe("remote stores while the file is written back all the time", () => {
+  const ROUNDS = 40;
+  const RACES = WAYS.flatMap((way) =>
+    ["generic_page_mkwrite", "generic_page_mkwrite_nommapsem", "completed"].map((mkwrite) => ({ way, mkwrite })),
+  );
+
+  it.each(RACES)("$way.name, $mkwrite: every store is in the file, whoever goes first", ({ way, mkwrite }) => {
+    for (const seed of seedsOf(12)) {
+      const fs = FILESYSTEMS.find(({ type, mkfs }) => type === "cowfs" && mkfs === "blocksize=1024");
+      if (!fs) throw new Error("cowfs with small blocks is among the filesystems");
+      const t = filesystemMachine(fs, { faultLock: "linux-5.1", mkwrite: mkwrite as MkwriteRegime }, { choices: "random", seed });
+      t.machine.command = `SEED=${seed} npx vitest run kernel-tests/mm/remote.test.ts`;
+      t.runOne(function* () {
+        yield* makeAndMount(fs);
+        const fd = must(yield* sys.open("/mnt/f", 0o102), "open");
+        must(yield* sys.ftruncate(fd, PAGE), "ftruncate");
+        const at = yield* mapShared(fd, 1);
+        const parent = yield* sys.getpid();
+        let left = 2;
+        for (const half of [0, 1]) {
+          must(
+            yield* sys.fork(function* () {
+              const own = yield* anon(PAGE);
+              yield* mem.touch(own, PAGE, { write: true, value: 5 });
+              const r = randomOf(seed * 2 + half);
+              for (let i = 0; i < ROUNDS; i++) {
+                // Spread over many writebacks, each of which takes the disk's time.
+                yield* compute(r.below(30_000));
+                expect(yield* way.store(parent, at + half * 2048 + i, own)).toBe(1);
+              }
+              left--;
+            }),
+            "fork",
+          );
+        }
+        while (left > 0) must(yield* sys.fsync(fd), "fsync");
+        yield* waitAll();
+        must(yield* sys.munmap(at, PAGE), "munmap");
+        must(yield* sys.close(fd), "close");
+        yield* mountAgain(fs);
+        const again = must(yield* sys.open("/mnt/f", 0o2), "open");
+        for (const start of [0, 2048]) expect(yield* sys.pread(again, ROUNDS, start)).toEqual(new Uint8Array(ROUNDS).fill(5));
+        must(yield* sys.close(again), "close");
+        yield* unmountClean(fs);
+      });
+      expect(t.stat("stashes")).toBe(0);
+      t.finish();
+    }
   });
 });

@@ -161,7 +161,8 @@ export const OP = {
   io: 0x1000a,
   mkfs: 0x1000b,
   fsck: 0x1000c,
-  procMem: 0x1000d,
+  procMemRead: 0x1000d,
+  procMemWrite: 0x1000e,
 } as const;
 
 /** Op.flags: a fault's signal is a result. */

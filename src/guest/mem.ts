@@ -95,13 +95,17 @@ export function* procRead(kind: keyof typeof PROC, pid: number): Call {
   return (yield { nr: OP.procRead, args: [PROC[kind], pid] }).ret;
 }
 
-/** Reads /proc/PID/mem at an address, a page's worth at most, under that process's mmap_sem. The bytes that were there, or -errno. */
-export function* procMemRead(pid: number, address: number, len: number): Call<Uint8Array | number> {
-  const { ret, data } = yield { nr: OP.procMem, args: [pid, address, len, 0], readBack: len };
-  return ret < 0 || !data ? ret : data.subarray(0, ret);
+/**
+ * Reads /proc/PID/mem at an address: at most OP_BUFFER_BYTES. The other's mmap_sem is held for reading throughout, whatever its
+ * pages' faults wait for. -EIO as a number when not one byte can be had; fewer bytes where the memory ends.
+ */
+export function* procMemRead(pid: number, addr: Word, len: number): Call<Uint8Array | number> {
+  // A read of nothing has a buffer all the same: the kernel is asked.
+  const { ret, data } = yield { nr: OP.procMemRead, args: [pid, addr, 0, len], bufferArgs: [2], readBack: len };
+  return ret < 0 ? ret : (data ?? new Uint8Array(0)).subarray(0, ret);
 }
 
-/** Writes to /proc/PID/mem at an address, a page's worth at most. Returns bytes, or -errno. */
-export function* procMemWrite(pid: number, address: number, data: Uint8Array): Call {
-  return (yield { nr: OP.procMem, args: [pid, address, data.length, 1], data }).ret;
+/** Writes /proc/PID/mem at an address: at most OP_BUFFER_BYTES. Returns the bytes written, or -errno as procMemRead. */
+export function* procMemWrite(pid: number, addr: Word, data: Uint8Array): Call {
+  return (yield { nr: OP.procMemWrite, args: [pid, addr, 0, data.length], bufferArgs: [2], data }).ret;
 }
