@@ -13,11 +13,11 @@ import { PAGE_SIZE } from "../memlayout";
 import { scratchAllocLong, scratchFree } from "../fs/scratch";
 import { accessRemoteVm } from "../mm/access-remote";
 import { mmPut } from "../mm/exit";
-import { MmStruct, mmGet } from "../mm/mm-struct";
+import { MmStruct, isNullMm } from "../mm/mm-struct";
 import { copyFromUser, copyToUser } from "../mm/uaccess";
 import { C_PROC_READ, chargeCost } from "../sched/cost";
-import { currentTask, isNullTask } from "../sched/state";
-import { taskOfPid } from "./procfs";
+import { currentTask } from "../sched/state";
+import { mmOfPid } from "./procfs";
 
 /** Longest read or write, as for any file. */
 const MAX_RW_COUNT: u64 = 0x7fff_f000;
@@ -49,10 +49,8 @@ function moveAll(mm: MmStruct, address: u64, user: u64, lenBytes: u64, frame: us
 /** pread or pwrite of /proc/PID/mem. Linux's errnos: ESRCH at its open, EIO when not one byte of the target can be had. */
 export function procMem(pid: u32, address: u64, user: u64, lenBytes: u64, write: bool): i64 {
   chargeCost(C_PROC_READ);
-  const task = taskOfPid(pid);
-  if (isNullTask(task)) return -ESRCH;
-  const mm = changetype<MmStruct>(task.mm);
-  mmGet(mm);
+  const mm = mmOfPid(pid);
+  if (isNullMm(mm)) return -ESRCH;
   const frame = scratchAllocLong();
   const result = frame == 0 ? -ENOMEM : moveAll(mm, address, user, lenBytes, frame, write);
   if (frame != 0) scratchFree(frame);

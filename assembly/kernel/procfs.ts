@@ -1,7 +1,8 @@
 /*
  * /proc: the views of the machine that Linux's users know, as text.
  *
- * Interface: taskOfPid(pid); procText(kind, pid) -> length or -errno; procRead(kind, pid), the guest's read of /proc/PID/*; PROC_*.
+ * Interface: taskOfPid(pid), mmOfPid(pid); procText(kind, pid) -> length or -errno; procRead(kind, pid), the guest's read of
+ *            /proc/PID/*; PROC_*.
  * Invariants: [proc-mm] a view of an mm is made under its mmap_sem for reading, as in Linux: this is how a reader of
  *             /proc/PID/maps comes to wait behind somebody else's fault.
  * Locks: mmap_sem (read) when a task reads; none when the host looks from outside.
@@ -49,6 +50,16 @@ export function taskOfPid(pid: u32): Task {
     if (task.tgid == pid && task.mm != 0) return task;
   }
   return changetype<Task>(0);
+}
+
+/** The address space of a live process with a reference for the caller, or null: Linux's get_task_mm. */
+export function mmOfPid(pid: u32): MmStruct {
+  const task = taskOfPid(pid);
+  if (isNullTask(task)) return changetype<MmStruct>(0);
+  const mm = changetype<MmStruct>(task.mm);
+  assert(!isNullMm(mm), "a task found by its mm has one");
+  mmGet(mm);
+  return mm;
 }
 
 /** What the object caches have taken: of the arena, and frames beyond it. */
@@ -272,11 +283,8 @@ function processText(kind: u32, pid: u32): i32 {
 export function procRead(kind: u32, pid: u32): i64 {
   if (kind == PROC_MEMINFO || kind > PROC_STAT) return -EINVAL;
   chargeCost(C_PROC_READ);
-  const task = taskOfPid(pid);
-  if (isNullTask(task)) return -ESRCH;
-  const mm = changetype<MmStruct>(task.mm);
-  assert(!isNullMm(mm), "a task found by its mm has one");
-  mmGet(mm);
+  const mm = mmOfPid(pid);
+  if (isNullMm(mm)) return -ESRCH;
   let result: i32 = -EINTR;
   if (downReadKillable(mm.mmapSem) == 0) {
     result = procText(kind, pid);

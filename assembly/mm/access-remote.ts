@@ -52,10 +52,9 @@ export function storeToPinned(page: Page, offset: u32, source: usize, n: u32): b
 }
 
 /** Copies out of a pinned page. */
-function loadFromPinned(page: Page, offset: u32, target: usize, n: u32): bool {
+function loadFromPinned(page: Page, offset: u32, target: usize, n: u32): void {
   chargeCost(C_COPY_USER_PAGE);
   memory.copy(target, pageAddress(page) + offset, n);
-  return true;
 }
 
 /**
@@ -72,7 +71,9 @@ export function accessRemoteVm(mm: MmStruct, address: u64, kernel: usize, lenByt
     const slot = currentTask().gather + PIN_SLOT;
     if (getUserPages(mm, at, 1, write ? FOLL_WRITE : 0, slot) != 1) break;
     const page = changetype<Page>(<usize>load<u32>(currentTask().gather + PIN_SLOT));
-    const copied = write ? storeToPinned(page, offset, kernel + done, n) : loadFromPinned(page, offset, kernel + done, n);
+    let copied: bool = true;
+    if (write) copied = storeToPinned(page, offset, kernel + done, n);
+    else loadFromPinned(page, offset, kernel + done, n);
     putPage(page);
     if (copied) done += n;
   }

@@ -14,14 +14,13 @@
  */
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM } from "../lib/errno";
 import { PTE_D, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
-import { TASK_SIZE } from "../config";
 import { PAGE_SIZE } from "../memlayout";
 import { C_GUP, chargeCost } from "../sched/cost";
 import { downReadKillable, upRead } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
 import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_REMOTE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, FAULT_FLAG_WRITE,
-  VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_RETRY,
+  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, FAULT_FLAG_WRITE, VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_RETRY,
 } from "./fault";
 import { faultGiveUp, faultPassLocked } from "./fault-lock";
 import { MmStruct, findVma } from "./mm-struct";
@@ -60,15 +59,13 @@ function followPage(mm: MmStruct, address: u64, write: bool): Page {
   return pfnToPage(ptePfn(pte));
 }
 
-/** Faults one page in. Returns 0, or -errno; -EAGAIN says that the lock was dropped and the caller starts the page again. */
+/** Faults one page in, which its VMA allows. Returns 0 or -errno; -EAGAIN: the lock was dropped, the caller starts the page again. */
 function faultinPage(mm: MmStruct, address: u64, flags: u32, tried: bool): i32 {
   let faultFlags: u32 = 0;
   if ((flags & FOLL_WRITE) != 0) faultFlags |= FAULT_FLAG_WRITE;
   if ((flags & FOLL_UNLOCKABLE) != 0) faultFlags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
   if ((flags & FOLL_NOWAIT) != 0) faultFlags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT;
   if (tried) faultFlags |= FAULT_FLAG_TRIED;
-  if (currentTask().mm != changetype<usize>(mm)) faultFlags |= FAULT_FLAG_REMOTE;
-  if (!vmaAllows(mm, address, (flags & FOLL_WRITE) != 0)) return -EFAULT;
   const ret = faultPassLocked(mm, address, faultFlags);
   if ((ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) != 0) return -EAGAIN;
   if ((ret & VM_FAULT_OOM) != 0) return -ENOMEM;
@@ -89,7 +86,7 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
   while (pinned < nPages) {
     const at = (address & ~0xfff) + <u64>pinned * PAGE_SIZE;
     chargeCost(C_GUP);
-    if (at >= TASK_SIZE || !vmaAllows(mm, at, write) || unpinnable(mm, at, write)) {
+    if (!vmaAllows(mm, at, write) || unpinnable(mm, at, write)) {
       error = -EFAULT;
       break;
     }
@@ -156,7 +153,8 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
     }
     if (how == POPULATE_AS_MAPPED) write = (vma.flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
     if (!populated(mm, at, write)) {
-      const error = faultinPage(mm, at, FOLL_UNLOCKABLE | (write ? FOLL_WRITE : 0), tried);
+      const flags = FOLL_UNLOCKABLE | (write ? FOLL_WRITE : 0);
+      const error = vmaAllows(mm, at, write) ? faultinPage(mm, at, flags, tried) : -EFAULT;
       if (error == -EAGAIN) {
         if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) {
           faultGiveUp();
