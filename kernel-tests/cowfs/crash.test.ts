@@ -23,8 +23,9 @@ import { pattern } from "../fs-suite/mounted.js";
 import { randomOf } from "../oracle/random.js";
 import { MIB, PAGE, RW, type TestMachine, must } from "../test-machine.js";
 import { MNT, boot } from "./machine.js";
-import { isSnapshot, shown, snapshotsShown } from "../fuzz/disk-life.js";
-import { Oracle, type FileNode, resized } from "../fuzz/disk-oracle.js";
+import { resized, shownBelow } from "../../src/sim/crash/shown.js";
+import { isSnapshot, snapshotsShown } from "../fuzz/disk-life.js";
+import { Oracle, type FileNode } from "../fuzz/disk-oracle.js";
 
 const BLOCK_SIZES = [4096, 1024];
 /** How far the machine goes between two looks at the disk, ns: less than any of the disk's latencies. */
@@ -201,7 +202,7 @@ function lookAt(image: Uint8Array, h: Historian, what: string): void {
     const law = yield* sys.fsck("cowfs");
     const mounted = yield* sys.mount("cowfs", MNT);
     if (law !== 0 || mounted !== 0) return { law, mounted };
-    return { law, mounted, files: yield* shown(MNT, isSnapshot), snapshots: yield* snapshotsShown() };
+    return { law, mounted, files: yield* shownBelow(MNT, isSnapshot), snapshots: yield* snapshotsShown() };
   });
   expect({ law: value.law, mounted: value.mounted }, what).toEqual({ law: 0, mounted: 0 });
   if (!value.files) return;

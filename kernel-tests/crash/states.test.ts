@@ -5,7 +5,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type CrashPoint, type Piece, SECTOR } from "../../src/sim/crash/record.js";
+import { SECTOR } from "../../src/host/power-loss.js";
+import type { CrashPoint, Piece } from "../../src/sim/crash/record.js";
 import { PointStates, keyOf, maskOfKey, quotaOf } from "../../src/sim/crash/states.js";
 
 const SECTORS = 6;

@@ -2,7 +2,7 @@
  * Random operations on a filesystem with power failures in between, against the oracle. One seed is one filesystem: it lives on machine
  * after machine, each mounting what the power failure of the one before left.
  *
- * Interface: runSeed(kind, seed, operations), FuzzedKind, FuzzResult, sumOf; shown, snapshotsShown, isSnapshot: what a machine shows.
+ * Interface: runSeed(kind, seed, operations), FuzzedKind, FuzzResult, sumOf; snapshotsShown, isSnapshot: snapshots that a machine shows.
  * Invariants:
  *   [cfz-1] a seed decides everything: block size, options, regime, operations, when the power fails, which sectors survive.
  *   [cfz-2] every life begins with fsck and a comparison, and every failure names the seed and the operation.
@@ -19,18 +19,16 @@ import {
   O_EXCL,
   O_RDONLY,
   O_RDWR,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
   type UnflushedWrite,
   mem,
   sys,
 } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { data, names as namesIn, pattern, readAll, stat } from "../fs-suite/mounted.js";
+import { type Shown, resized, shownBelow } from "../../src/sim/crash/shown.js";
+import { data, names as namesIn, pattern } from "../fs-suite/mounted.js";
 import { type Random, randomOf } from "../oracle/random.js";
 import { MIB, PAGE, RW, type TestConfig, TestMachine, must } from "../test-machine.js";
-import { type FileNode, Oracle, type Shown, resized } from "./disk-oracle.js";
+import { type FileNode, Oracle } from "./disk-oracle.js";
 
 const MNT = "/mnt";
 
@@ -77,28 +75,12 @@ export interface FuzzResult {
 
 const full = (path: string): string => `${MNT}/${path}`;
 
-/** What is below a directory. Snapshots (read-only roots) are left to `snapshotsShown`. */
-export function* shown(root: string, skip: (name: string) => boolean, prefix = "", into: Shown = new Map()): Call<Shown> {
-  for (const name of yield* namesIn(`${root}/${prefix}`)) {
-    if (prefix === "" && skip(name)) continue;
-    const path = prefix + name;
-    const info = stat(yield* sys.lstat(`${root}/${path}`));
-    const type = info.mode & S_IFMT;
-    const kind = type === S_IFDIR ? "dir" : type === S_IFLNK ? "link" : "file";
-    const content = kind === "file" ? yield* readAll(`${root}/${path}`) : new Uint8Array(0);
-    const target = kind === "link" ? String(yield* sys.readlink(`${root}/${path}`)) : "";
-    into.set(path, { kind, ino: info.ino, nlink: info.nlink, content, target });
-    if (kind === "dir") yield* shown(root, skip, `${path}/`, into);
-  }
-  return into;
-}
-
 export const isSnapshot = (name: string): boolean => name.startsWith("snap");
 
 /** What the snapshots in the root show, by name. */
 export function* snapshotsShown(): Call<Map<string, Shown>> {
   const all = new Map<string, Shown>();
-  for (const name of (yield* namesIn(MNT)).filter(isSnapshot)) all.set(name, yield* shown(full(name), isSnapshot));
+  for (const name of (yield* namesIn(MNT)).filter(isSnapshot)) all.set(name, yield* shownBelow(full(name), isSnapshot));
   return all;
 }
 
@@ -216,7 +198,7 @@ class Life {
   }
 
   private *compareAfterCrash(): Call<void> {
-    const there = yield* shown(MNT, isSnapshot);
+    const there = yield* shownBelow(MNT, isSnapshot);
     const snapshots = yield* snapshotsShown();
     const found = [...this.oracle.differencesAfterCrash(there), ...this.oracle.snapshotDifferences(snapshots)];
     if (found.length > 0) this.fail(["after the crash:", ...found]);
@@ -224,7 +206,7 @@ class Life {
   }
 
   private *compare(when: string): Call<void> {
-    const found = this.oracle.differences(yield* shown(MNT, isSnapshot));
+    const found = this.oracle.differences(yield* shownBelow(MNT, isSnapshot));
     found.push(...this.oracle.snapshotDifferences(yield* snapshotsShown()));
     if (found.length > 0) this.fail([`${when}:`, ...found]);
   }

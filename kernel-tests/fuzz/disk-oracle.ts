@@ -8,52 +8,32 @@
  *                The size is one that the file has had since. In place: sector by sector, as a block's write may be torn.
  *     snapshots  what was there when the call returned, for ever ([mk-9]).
  *
- * Interface: Oracle, FileNode, Shown (what a machine shows), Snapshot.
+ * Interface: Oracle, FileNode, Snapshot.
  * Invariants: [orc-1] an operation is noted before it is made: a crash in the middle of it finds both states allowed.
  * Why not the suite's model: that one knows one truth at a time.
  */
+import { type Shown, type TreeNode, parentOf, resized, treeDifferences } from "../../src/sim/crash/shown.js";
 import { E } from "../test-machine.js";
 
 const PAGE = 4096;
 /** What a disk writes whole or not at all. */
 const SECTOR = 512;
 
-export interface FileNode {
-  kind: "file" | "dir" | "link";
+export interface FileNode extends TreeNode {
   links: number;
   /** Contents since the last one that is certain, oldest first. */
   versions: Uint8Array[];
-  /** Of a symbolic link. */
-  target: string;
   /** The tree that was the present one when it last changed. */
   changedIn: number;
 }
 
 type Names = Map<string, FileNode>;
 
-/** One entry that a machine shows; `ino` tells hard links. */
-export interface ShownNode {
-  kind: "file" | "dir" | "link";
-  ino: number;
-  nlink: number;
-  content: Uint8Array;
-  target: string;
-}
-export type Shown = Map<string, ShownNode>;
-
 export interface Snapshot {
   name: string;
   /** False: the call has not returned; it may be missing after a crash. */
   certain: boolean;
   files: Map<string, { kind: FileNode["kind"]; content: Uint8Array; target: string }>;
-}
-
-const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")));
-
-export function resized(content: Uint8Array, size: number): Uint8Array {
-  const all = new Uint8Array(size);
-  all.set(content.subarray(0, size));
-  return all;
 }
 
 export class Oracle {
@@ -213,7 +193,7 @@ export class Oracle {
 
   /** How what is shown differs from what is so now; empty: not at all. */
   differences(shown: Shown): string[] {
-    return this.differsFrom(this.names, shown, (node, content) => {
+    return treeDifferences(this.names, shown, (node, content) => {
       const wanted = this.contentOf(node);
       const at = content.findIndex((byte, i) => byte !== wanted[i]);
       if (content.length !== wanted.length) return `has ${content.length} bytes, not ${wanted.length}`;
@@ -225,34 +205,11 @@ export class Oracle {
   differencesAfterCrash(shown: Shown): string[] {
     let best: string[] | undefined;
     for (const names of [...this.history].reverse()) {
-      const found = this.differsFrom(names, shown, (node, content) => this.mayBe(node, content));
+      const found = treeDifferences(names, shown, (node, content) => this.mayBe(node, content));
       if (found.length === 0) return [];
       if (!best || found.length < best.length) best = found;
     }
     return [`of ${this.history.length} trees that are allowed the nearest differs:`, ...(best ?? [])];
-  }
-
-  private differsFrom(names: Names, shown: Shown, compare: (node: FileNode, content: Uint8Array) => string): string[] {
-    const found: string[] = [];
-    const inodes = new Map<FileNode, number>();
-    const links = new Map<FileNode, number>();
-    for (const node of names.values()) links.set(node, (links.get(node) ?? 0) + 1);
-    for (const [path, node] of names) {
-      const there = shown.get(path);
-      if (there?.kind !== node.kind) {
-        found.push(`${path} is ${there ? `a ${there.kind}` : "missing"}, not a ${node.kind}`);
-        continue;
-      }
-      if ((inodes.get(node) ?? there.ino) !== there.ino) found.push(`${path} is another inode than its other name`);
-      inodes.set(node, there.ino);
-      if (node.kind !== "dir" && there.nlink !== links.get(node)) found.push(`${path} has ${there.nlink} links, not ${links.get(node)}`);
-      if (there.target !== node.target) found.push(`${path} leads to ${there.target}, not ${node.target}`);
-      const text = node.kind === "file" ? compare(node, there.content) : "";
-      if (text !== "") found.push(`${path} ${text}`);
-    }
-    for (const path of shown.keys()) if (!names.has(path)) found.push(`${path} should not be`);
-    if (new Set(inodes.values()).size !== inodes.size) found.push("two files are one inode");
-    return found;
   }
 
   /** Why the content is none that a crash may leave, or "". */

@@ -22,7 +22,7 @@ import {
 import type { Call } from "../../src/guest/index.js";
 import { BlockImage, MNT, checkImage, expectClean } from "../jbdfs/image.js";
 import { pattern, readAll, save, stat } from "../fs-suite/mounted.js";
-import { shown } from "../fuzz/disk-life.js";
+import { shownBelow } from "../../src/sim/crash/shown.js";
 import { type FileNode, Oracle } from "../fuzz/disk-oracle.js";
 import { randomOf, seedsOf } from "../oracle/random.js";
 import { E, MIB, PAGE, RW, type TestConfig, TestMachine, must } from "../test-machine.js";
@@ -354,7 +354,7 @@ function lost(t: TestMachine, oracle: Oracle, kept: (write: UnflushedWrite) => n
   let wrong: string[] = [];
   on(
     function* () {
-      wrong = oracle.differencesAfterCrash(yield* shown(MNT, () => false));
+      wrong = oracle.differencesAfterCrash(yield* shownBelow(MNT));
     },
     0,
     {},

@@ -5,7 +5,7 @@
  * operations so far; a restore makes a fresh generator and feeds it those results. So a guest must be a function of its
  * context and its results alone: no clocks, no Math.random, no shared mutable state outside its context.
  *
- * Interface: Guest, GuestFn, GuestContext, GuestState, Op, OpResult, OP_BECOME, randomFrom.
+ * Interface: Guest, GuestFn, GuestContext, GuestState, Op, OpResult, OP_BECOME, randomWords, randomFrom.
  * Invariants:
  *   [guest-h1] a guest's state is its function, its life and the results of that life: replaying them gives the same guest.
  *   [guest-h2] a log is only ever added to, or left behind for a new one: a snapshot's count of results stays good.
@@ -157,14 +157,20 @@ export class Guest {
   }
 }
 
-/** splitmix32 on a seed: a guest's random numbers. */
-export function randomFrom(seed: number): () => number {
+/** splitmix32 on a seed: 32-bit words. */
+export function randomWords(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x9e3779b9) >>> 0;
     let z = state;
     z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
     z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-    return ((z ^ (z >>> 16)) >>> 0) / 2 ** 32;
+    return (z ^ (z >>> 16)) >>> 0;
   };
+}
+
+/** A guest's random numbers, in [0, 1). */
+export function randomFrom(seed: number): () => number {
+  const word = randomWords(seed);
+  return () => word() / 2 ** 32;
 }

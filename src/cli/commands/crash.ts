@@ -3,7 +3,7 @@
  * and compared with what was promised.
  *
  * Interface: registerCrash.
- * Invariants: [cli-c1] exit 1 when a state, or a site, fails.
+ * Invariants: [cli-c1] exit 1 when a state fails.
  * Locks: none.
  * Why not an option of run: a run measures one machine; this looks at thousands.
  */

@@ -12,8 +12,8 @@ import { type Call, must, sys } from "../../guest/sys.js";
 import { Machine, type Snapshot } from "../../host/machine.js";
 import { readString } from "../../host/wasm.js";
 import type { CrashFs } from "./filesystems.js";
-import { machineConfig, runGuest, shownBelow, type CrashRun } from "./machine.js";
-import type { Shown } from "./oracle.js";
+import { type CrashRun, machineConfig, runGuest } from "./machine.js";
+import { type Shown, shownBelow } from "./shown.js";
 import { MNT } from "./steps.js";
 
 /** What a disk came to. */
@@ -57,7 +57,7 @@ export class Examiner {
     if (law !== 0) return wrong(`fsck before mount: ${this.lawText(law)}`);
     const mounted = yield* sys.mount(fs.type, MNT, fs.mount);
     if (mounted !== 0) return wrong(`mount: ${errnoName(mounted)}`);
-    const shown = yield* shownBelow();
+    const shown = yield* shownBelow(MNT);
     const unmounted = yield* sys.umount(MNT);
     if (unmounted !== 0) return wrong(`umount: ${errnoName(unmounted)}`);
     const after = yield* sys.fsck(fs.type);

@@ -7,10 +7,11 @@
  * Locks: none.
  * Why not the machine itself at each point: the oracle needs no machine, and equal images need one look.
  */
-import type { CrashOracle, Shown, ShownNode } from "./oracle.js";
+import type { CrashOracle } from "./oracle.js";
 import { Examiner, type Sight } from "./examine.js";
 import type { CrashRun } from "./machine.js";
 import { type CrashPoint, type Recording, oracleAt, recordRun } from "./record.js";
+import type { Shown } from "./shown.js";
 import { type Mask, PointStates, keyOf, maskOfKey, quotaOf } from "./states.js";
 import { describeStep } from "./steps.js";
 
@@ -114,7 +115,7 @@ class Explorer {
 
   shownAt(states: PointStates, mask: Mask): Shown {
     const sight = this.sightOf.get(states.hashOf(mask).join(" "));
-    return this.sights[sight ?? -1]?.shown ?? new Map<string, ShownNode>();
+    return this.sights[sight ?? -1]?.shown ?? (new Map() as Shown);
   }
 }
 

@@ -7,6 +7,7 @@
  * Why not sim/filesystems.ts: that one sizes a disk for a measurement; a crash wants the smallest that does the job.
  */
 import type { MachineConfig } from "../../host/config.js";
+import { SECTOR } from "../../host/power-loss.js";
 import { ParseError } from "../parse.js";
 import { suggestion } from "../suggest.js";
 import type { Feature } from "./steps.js";
@@ -24,7 +25,6 @@ export interface CrashFs {
   config: Pick<MachineConfig, "diskBlocks" | "memoryBytes">;
 }
 
-const SECTOR = 512;
 const MEMORY_BYTES = 2 << 20;
 
 function cowfs(name: string, blockSize: number): CrashFs {

@@ -1,19 +1,17 @@
 /**
  * Machines of crash work: one mounts and lives, another looks at what a power failure left.
  *
- * Interface: CrashRun, machineConfig, runGuest, mountedMachine, shownBelow, GuestDied.
+ * Interface: CrashRun, machineConfig, runGuest, mountedMachine, beforeNumber, GuestDied.
  * Invariants: [cmc-1] a guest runs to its end within bounds: a hang is an error that lists the tasks.
  * Locks: none.
  * Why not sim/start.ts: no workload of it ends, and none is looked at after a crash.
  */
-import { S_IFDIR, S_IFLNK, S_IFMT, O_RDONLY } from "../../guest/constants.js";
 import { type Call, must, sys } from "../../guest/sys.js";
 import type { MachineConfig } from "../../host/config.js";
 import type { DiskFaults, DiskModel } from "../../host/disk.js";
 import { GuestFailure, Machine } from "../../host/machine.js";
 import { type Regime, regimeConfig } from "../regimes.js";
 import type { CrashFs } from "./filesystems.js";
-import type { Shown } from "./oracle.js";
 import { type CrashWorkload, MNT, StepRunner } from "./steps.js";
 
 /** What is explored: all that a machine follows from. */
@@ -76,37 +74,4 @@ export function mountedMachine(run: CrashRun): Machine {
 /** Numbers of the steps from before: none of the workload's own. */
 export function beforeNumber(index: number): number {
   return 1000 + index;
-}
-
-/** Everything below the mount. */
-export function* shownBelow(prefix = "", into: Shown = new Map()): Call<Shown> {
-  for (const { name } of yield* entriesOf(`${MNT}/${prefix}`)) {
-    const path = prefix + name;
-    const info = yield* sys.lstat(`${MNT}/${path}`);
-    if (typeof info === "number") throw new Error(`lstat ${path}: errno ${-info}`);
-    const type = info.mode & S_IFMT;
-    const kind = type === S_IFDIR ? "dir" : type === S_IFLNK ? "link" : "file";
-    const content = kind === "file" ? yield* contentOf(`${MNT}/${path}`, info.size) : new Uint8Array(0);
-    const target = kind === "link" ? String(yield* sys.readlink(`${MNT}/${path}`)) : "";
-    into.set(path, { kind, ino: info.ino, nlink: info.nlink, content, target });
-    if (kind === "dir") yield* shownBelow(`${path}/`, into);
-  }
-  return into;
-}
-
-function* entriesOf(directory: string): Call<{ name: string }[]> {
-  const fd = must(yield* sys.open(directory, O_RDONLY), `open ${directory}`);
-  const entries = yield* sys.getdents(fd);
-  yield* sys.close(fd);
-  if (typeof entries === "number") throw new Error(`getdents ${directory}: errno ${-entries}`);
-  return entries.filter(({ name }) => name !== "." && name !== "..");
-}
-
-function* contentOf(path: string, size: number): Call<Uint8Array> {
-  if (size === 0) return new Uint8Array(0);
-  const fd = must(yield* sys.open(path, O_RDONLY), `open ${path}`);
-  const data = yield* sys.pread(fd, size, 0);
-  yield* sys.close(fd);
-  if (typeof data === "number") throw new Error(`read ${path}: errno ${-data}`);
-  return data;
 }

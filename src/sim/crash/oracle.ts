@@ -7,29 +7,17 @@
  *                what the disk writes whole: a block where a filesystem copies on write, a sector where it overwrites in place.
  *     snapshots  what was there when the call returned, for ever ([mk-9]).
  *
- * Interface: CrashOracle (begin, done, failed, differences), Shown, ShownNode.
+ * Interface: CrashOracle (begin, done, allSynced, differences).
  * Invariants: [cor-1] a step is begun before it is made: a crash in the middle of it finds both states allowed.
  * Locks: none.
  * Why not one truth: an fsync of one file says nothing of another.
  */
+import { type Shown, type TreeNode, parentOf, resized, treeDifferences } from "./shown.js";
 import { type Step, bytesOf } from "./steps.js";
 
-/** One entry that a machine shows; `ino` tells hard links. */
-export interface ShownNode {
-  kind: "file" | "dir" | "link";
-  ino: number;
-  nlink: number;
-  content: Uint8Array;
-  target: string;
-}
-/** By path below the mount; what is in snapshots as "snap0/f". */
-export type Shown = Map<string, ShownNode>;
-
-interface Node {
-  kind: ShownNode["kind"];
+interface Node extends TreeNode {
   /** All contents it has had, oldest first. */
   versions: Uint8Array[];
-  target: string;
   /** The first version that a unit may still show: of all units, and of single ones. */
   floor: number;
   unitFloors: Map<number, number>;
@@ -38,8 +26,6 @@ interface Node {
   leastSize: { version: number; bytes: number };
   /** The tree that was the present one when it last changed. */
   changedIn: number;
-  /** A sync of it failed: no later one makes anything certain. */
-  tainted: boolean;
 }
 
 type Names = Map<string, Node>;
@@ -50,15 +36,8 @@ interface Snapshot {
   files: Map<string, { kind: Node["kind"]; content: Uint8Array; target: string }>;
 }
 
-const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 const last = (node: Node): Uint8Array => node.versions.at(-1) ?? new Uint8Array(0);
 const isSnapshot = (path: string): boolean => path.startsWith("snap");
-
-function resized(content: Uint8Array, size: number): Uint8Array {
-  const all = new Uint8Array(size);
-  all.set(content.subarray(0, size));
-  return all;
-}
 
 export class CrashOracle {
   private readonly names: Names = new Map();
@@ -77,7 +56,7 @@ export class CrashOracle {
   private fresh(kind: Node["kind"], target = ""): Node {
     const leastSize = { version: -1, bytes: 0 };
     const versions = [new Uint8Array(0)];
-    return { kind, versions, target, floor: 0, unitFloors: new Map(), sizeFloor: 0, leastSize, changedIn: 0, tainted: false };
+    return { kind, versions, target, floor: 0, unitFloors: new Map(), sizeFloor: 0, leastSize, changedIn: 0 };
   }
 
   private node(path: string): Node {
@@ -193,15 +172,8 @@ export class CrashOracle {
     for (const snapshot of this.snapshots) if (snapshot.name === step.name) snapshot.certain = true;
   }
 
-  /** A sync step failed: what it should have covered is uncertain until the end. */
-  failed(step: Step): void {
-    if (step.do === "sync" || step.do === "snapshot") for (const node of this.names.values()) node.tainted = true;
-    else if ("path" in step) this.node(step.path).tainted = true;
-  }
-
   private synced(node: Node): void {
     this.firstTree = Math.max(this.firstTree, node.changedIn);
-    if (node.tainted) return;
     node.floor = node.versions.length - 1;
     node.sizeFloor = node.floor;
     node.unitFloors.clear();
@@ -209,7 +181,6 @@ export class CrashOracle {
 
   private rangeSynced(node: Node, at: number, length: number): void {
     this.firstTree = Math.max(this.firstTree, node.changedIn);
-    if (node.tainted) return;
     const version = node.versions.length - 1;
     const end = Math.min(at + length, last(node).length);
     for (let unit = Math.floor(at / this.unitBytes); unit * this.unitBytes < end; unit++) node.unitFloors.set(unit, version);
@@ -225,45 +196,14 @@ export class CrashOracle {
 
   /** How what is shown differs from every state that a crash may leave; empty: it is one of them. */
   differences(shown: Shown): string[] {
+    const files = new Map([...shown].filter(([path]) => !isSnapshot(path)));
     let best: string[] | undefined;
     for (const names of this.trees.slice(this.firstTree).reverse()) {
-      const found = this.differsFrom(names, shown, (node, content) => this.mayBe(node, content));
+      const found = treeDifferences(names, files, (node, content) => this.mayBe(node, content));
       if (found.length === 0) return this.snapshotDifferences(shown);
       if (!best || found.length < best.length) best = found;
     }
     return [`names: of ${this.trees.length - this.firstTree} trees that are allowed the nearest differs:`, ...(best ?? [])];
-  }
-
-  /** How what is shown differs from what the steps made, nothing lost. */
-  differencesNow(shown: Shown): string[] {
-    return this.differsFrom(this.names, shown, (node, content) => {
-      const wanted = last(node);
-      if (content.length !== wanted.length) return `has ${content.length} bytes, not ${wanted.length}`;
-      const at = content.findIndex((byte, i) => byte !== wanted[i]);
-      return at < 0 ? "" : `differs at ${at}: ${content[at] ?? 0}, not ${wanted[at] ?? 0}`;
-    });
-  }
-
-  private differsFrom(names: Names, shown: Shown, compare: (node: Node, content: Uint8Array) => string): string[] {
-    const found: string[] = [];
-    const inodes = new Map<Node, number>();
-    for (const [path, node] of names) {
-      const there = shown.get(path);
-      if (there?.kind !== node.kind) {
-        found.push(`${path} is ${there ? `a ${there.kind}` : "missing"}, not a ${node.kind}`);
-        continue;
-      }
-      if ((inodes.get(node) ?? there.ino) !== there.ino) found.push(`${path} is another inode than its other name`);
-      inodes.set(node, there.ino);
-      const links = [...names.values()].filter((one) => one === node).length;
-      if (node.kind !== "dir" && there.nlink !== links) found.push(`${path} has ${there.nlink} links, not ${links}`);
-      if (there.target !== node.target) found.push(`${path} leads to ${there.target}, not ${node.target}`);
-      const text = node.kind === "file" ? compare(node, there.content) : "";
-      if (text !== "") found.push(`[mk-7] ${path} ${text}`);
-    }
-    for (const path of shown.keys()) if (!names.has(path) && !isSnapshot(path)) found.push(`${path} should not be`);
-    if (new Set(inodes.values()).size !== inodes.size) found.push("two files are one inode");
-    return found;
   }
 
   /** Why the content is none that a crash may leave, or "". */

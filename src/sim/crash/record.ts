@@ -12,7 +12,7 @@
  * Why not every prefix of the log alone: a prefix is one of the subsets, and a write under way may overtake one that is done.
  */
 import type { Machine } from "../../host/machine.js";
-import { SECTOR, diskRegions, pendingWrites, readLog } from "../../host/power-loss.js";
+import { diskRegions, pendingWrites, readLog } from "../../host/power-loss.js";
 import { must } from "../../guest/sys.js";
 import { CrashOracle } from "./oracle.js";
 import { type CrashRun, beforeNumber, mountedMachine } from "./machine.js";
@@ -119,5 +119,3 @@ export function oracleAt({ fs, workload }: CrashRun, begun: number, returned: nu
   }
   return oracle;
 }
-
-export { SECTOR };

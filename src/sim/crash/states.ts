@@ -11,7 +11,9 @@
  * Locks: none.
  * Why not whole pieces only: a disk promises a sector, and a filesystem that trusts in more is wrong.
  */
-import { type Base, type CrashPoint, SECTOR } from "./record.js";
+import { randomWords } from "../../host/guests.js";
+import { SECTOR } from "../../host/power-loss.js";
+import type { Base, CrashPoint } from "./record.js";
 
 /** Two 32-bit hashes: 10^5 images among 2^64. */
 export type ImageHash = readonly [number, number];
@@ -159,7 +161,8 @@ export class PointStates {
       yield whole((piece) => piece <= one);
     }
     if (count <= PIECE_BITS) for (let n = 0; n < 2 ** count; n++) yield whole((piece) => ((n >> piece) & 1) === 1);
-    const random = drawer(seed ^ (this.point.index * 0x9e3779b1));
+    const word = randomWords(seed ^ (this.point.index * 0x9e3779b1));
+    const random = (below: number): number => word() % below;
     // The states there are end the draw as well: a small space is found whole long before.
     for (let n = 0; n < 1e6; n++) {
       const torn = random(count);
@@ -181,18 +184,6 @@ export class PointStates {
     });
     return mask;
   }
-}
-
-/** Whole numbers below a bound, by a seed. */
-function drawer(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
-    z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-    return ((z ^ (z >>> 16)) >>> 0) % below;
-  };
 }
 
 /** A mask as hex, four bits a digit, the lowest bits first. */
