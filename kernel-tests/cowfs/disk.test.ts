@@ -9,7 +9,8 @@ import { MAP_SHARED, O_CREAT, O_RDONLY, O_RDWR, SIGBUS, mem, sys } from "../../s
 import type { Call } from "../../src/guest/index.js";
 import { data, pattern, readAll, save, tree } from "../fs-suite/mounted.js";
 import { E, PAGE, RW, must } from "../test-machine.js";
-import { BLOCK_SIZES, MNT, boot, checkImage, eventsOf, expectClean, flipped, lawOf, on, placeOf, withCowfs } from "./machine.js";
+import { checkImage, expectClean, lawOf } from "../fs-suite/check-image.js";
+import { BLOCK_SIZES, MNT, boot, eventsOf, flipped, on, placeOf, withCowfs } from "./machine.js";
 
 const CLUSTER = 4096;
 const SUPER = 16 * CLUSTER;

@@ -10,10 +10,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type KernelImage, Run, WORKLOADS, loadKernel } from "../../src/node.js";
-import { describeFsck, syncedImage } from "../../src/sim/fsck.js";
+import { describeFsck } from "../../src/sim/fsck.js";
 import type { WorkloadInput } from "../../src/workloads/index.js";
 import { pattern, save } from "../fs-suite/mounted.js";
-import { MNT, expectClean, flipped, placeOf, withCowfs } from "./machine.js";
+import { expectCleanRun } from "../fs-suite/check-image.js";
+import { MNT, flipped, placeOf, withCowfs } from "./machine.js";
 
 const MIB = 1 << 20;
 const FILESYSTEMS = ["cowfs", "cowfs-512", "cowfs-1024", "cowfs-2048"];
@@ -35,11 +36,7 @@ describe("an image written by any workload is clean", () => {
     const config = { memoryBytes: 64 * MIB };
     const description = { workload: name, tasks: 2, mode: "threads" as const, fs, lenBytes: MIB, durationNs: 2e6, warmupNs: 1e5, config };
     const run = new Run(kernel, { ...description, ...(input ? { input } : {}) });
-    run.warmUp();
-    run.measure();
-    expectClean(run.machine.disk.afterPowerLoss(), "power lost");
-    expectClean(run.machine.disk.save(), "power lost, the disk's cache was written");
-    expectClean(syncedImage(run.machine), "synced");
+    expectCleanRun(run);
   });
 });
 

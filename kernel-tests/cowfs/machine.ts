@@ -3,17 +3,15 @@
  *
  *   const { image } = withCowfs({ blockSize: 512 }, function* () { ... });       mkfs, mount, the guest, umount
  *   on(image, function* () { ... });                                            mount, the guest, umount, on a new machine
- *   expect(lawOf(image)).toBe(0);
+ *   expectClean(image);                                                         (fs-suite/check-image.ts)
  *
- * Interface: CowfsOptions, boot, withCowfs, on, lawOf, checkImage, MNT, BLOCK_SIZES, eventsOf.
+ * Interface: CowfsOptions, boot, withCowfs, on, MNT, BLOCK_SIZES, eventsOf.
  * Invariants: [cwt-1] every machine is checked as a whole at its end, with nothing left of its guests.
  * Why not fs-suite/mounted.ts: there a filesystem lives and dies on one machine.
  */
-import { expect } from "vitest";
 import { type TraceEvent, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { type FsckReport, describeFsck, fsckImage } from "../../src/sim/fsck.js";
-import { type Body, MIB, type TestConfig, TestMachine, checkedKernel, must } from "../test-machine.js";
+import { type Body, MIB, type TestConfig, TestMachine, must } from "../test-machine.js";
 
 export const MNT = "/mnt";
 export const BLOCK_SIZES = [512, 1024, 2048, 4096] as const;
@@ -69,23 +67,6 @@ export function on<T>(image: Uint8Array, body: Body<T>, { mountOptions = "", con
   const value = t.runOne((machine, ctx) => mounted(mountOptions, body(machine, ctx)));
   finish(t);
   return { value, image: t.machine.disk.save(), t };
-}
-
-/** fsck's report. */
-export function checkImage(image: Uint8Array): FsckReport {
-  return fsckImage(checkedKernel(), image);
-}
-
-/** The first broken law of an image, 0 for none. */
-export function lawOf(image: Uint8Array): number {
-  return checkImage(image).law;
-}
-
-/** Fails with the law's name and place unless the image is clean. */
-export function expectClean(image: Uint8Array, message = ""): FsckReport {
-  const report = checkImage(image);
-  expect(report.law, `${describeFsck(report)}\n${message}`).toBe(0);
-  return report;
 }
 
 /** Events of one name, in order. */

@@ -6,9 +6,11 @@
 import { describe, expect, it } from "vitest";
 import { MAP_SHARED, MKWRITE_REGIMES, O_CREAT, O_RDONLY, O_RDWR, mem, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
+import { expectClean } from "../fs-suite/check-image.js";
+import { staysTheSame } from "../fs-suite/sharing.js";
 import { data, pattern, readAll, save } from "../fs-suite/mounted.js";
 import { E, PAGE, RW, type TestMachine, must } from "../test-machine.js";
-import { BLOCK_SIZES, MNT, expectClean, on, withCowfs } from "./machine.js";
+import { BLOCK_SIZES, MNT, on, withCowfs } from "./machine.js";
 
 const PAGES = 16;
 const path = (name: string): string => `${MNT}/${name}`;
@@ -129,33 +131,6 @@ describe("reflinks", () => {
   });
 });
 
-/** Copies what is behind a path, then looks whether it ever changes while stores to the source go on. */
-function* staysTheSame(take: () => Call<string>, at: number, pages: number): Call<boolean> {
-  const state = { stop: false, running: true };
-  must(
-    yield* sys.thread(function* () {
-      for (let value = 1; !state.stop; value = (value % 250) + 1) {
-        yield* mem.touch(at, pages * PAGE, { write: true, value });
-        yield* mem.touch(at + 2000, (pages - 1) * PAGE, { write: true, value });
-        yield* sys.nanosleep(5000);
-      }
-      state.running = false;
-    }),
-  );
-  let same = true;
-  for (let i = 0; i < 6; i++) {
-    yield* sys.nanosleep(40_000);
-    const name = yield* take();
-    const first = yield* readAll(name);
-    yield* sys.nanosleep(400_000);
-    must(yield* sys.sync(), "sync");
-    same &&= Buffer.compare(first, yield* readAll(name)) === 0;
-  }
-  state.stop = true;
-  while (state.running) yield* sys.nanosleep(10_000);
-  return same;
-}
-
 describe("stores in the meantime (S19, S20)", () => {
   for (const blockSize of [4096, 512]) {
     it.each(MKWRITE_REGIMES)(`a clone and a snapshot never show a later store, blocks of ${blockSize}, %s`, (mkwrite) => {
@@ -175,7 +150,7 @@ describe("stores in the meantime (S19, S20)", () => {
           must(yield* snapshot(`snap${nr++}`), "snapshot");
           return path(`snap${nr - 1}/a`);
         };
-        return [yield* staysTheSame(clone, at, 4), yield* staysTheSame(snap, at, 4)];
+        return [yield* staysTheSame(clone, at, 4, 6), yield* staysTheSame(snap, at, 4, 6)];
       });
       expect(value).toEqual([true, true]);
       expectClean(image);

@@ -11,7 +11,8 @@ import type { Call } from "../../src/guest/index.js";
 import { readAll } from "../fs-suite/mounted.js";
 import { randomOf } from "../oracle/random.js";
 import { ANON, PAGE, RW, must } from "../test-machine.js";
-import { MNT, expectClean, on, withCowfs } from "./machine.js";
+import { expectClean } from "../fs-suite/check-image.js";
+import { MNT, on, withCowfs } from "./machine.js";
 
 const ROUNDS = 40;
 const SIZES = [512, 1024, 2048];

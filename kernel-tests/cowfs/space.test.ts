@@ -9,7 +9,8 @@ import { FAULT_LOCK_REGIMES, MAP_SHARED, MKWRITE_REGIMES, O_CREAT, O_RDWR, SIGBU
 import type { Call } from "../../src/guest/index.js";
 import { data, pattern, readAll } from "../fs-suite/mounted.js";
 import { E, PAGE, RW, type TestMachine, must } from "../test-machine.js";
-import { BLOCK_SIZES, MNT, eventsOf, expectClean, on, withCowfs } from "./machine.js";
+import { expectClean } from "../fs-suite/check-image.js";
+import { BLOCK_SIZES, MNT, eventsOf, on, withCowfs } from "./machine.js";
 
 const DISK_BLOCKS = 64;
 

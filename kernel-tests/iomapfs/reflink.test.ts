@@ -20,7 +20,9 @@ import {
   sys,
 } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { BlockImage, MNT, checkImage, expectClean } from "../jbdfs/image.js";
+import { BlockImage, MNT } from "../jbdfs/image.js";
+import { checkImage, expectClean } from "../fs-suite/check-image.js";
+import { staysTheSame } from "../fs-suite/sharing.js";
 import { pattern, readAll, save, stat } from "../fs-suite/mounted.js";
 import { shownBelow } from "../../src/sim/crash/shown.js";
 import { type FileNode, Oracle } from "../fuzz/disk-oracle.js";
@@ -242,30 +244,15 @@ function* clonesStayTheSame(t: TestMachine, pages: number): Call<{ same: boolean
   yield* save(path("a"), pattern(pages * PAGE));
   const a = yield* opened("a");
   const at = must(yield* sys.mmap(0, pages * PAGE, RW, MAP_SHARED, a));
-  const state = { stop: false, running: true };
-  must(
-    yield* sys.thread(function* () {
-      for (let value = 1; !state.stop; value = (value % 250) + 1) {
-        yield* mem.touch(at, pages * PAGE, { write: true, value });
-        yield* mem.touch(at + 2000, (pages - 1) * PAGE, { write: true, value });
-        yield* sys.nanosleep(5000);
-      }
-      state.running = false;
-    }),
-  );
-  let same = true;
-  for (let i = 0; i < 8; i++) {
-    yield* sys.nanosleep(40_000);
-    const b = yield* opened(`clone${i}`);
+  let nr = 0;
+  const clone = function* (): Call<string> {
+    const name = `clone${nr++}`;
+    const b = yield* opened(name);
     must(yield* sys.cloneRange(a, 0, pages * PAGE, b, 0), "clone");
     must(yield* sys.close(b));
-    const first = yield* readAll(path(`clone${i}`));
-    yield* sys.nanosleep(400_000);
-    must(yield* sys.sync(), "sync");
-    same &&= Buffer.compare(first, yield* readAll(path(`clone${i}`))) === 0;
-  }
-  state.stop = true;
-  while (state.running) yield* sys.nanosleep(10_000);
+    return path(name);
+  };
+  const same = yield* staysTheSame(clone, at, pages, 8);
   return { same, unlocked: t.stat("mkwrite_unlocked_attempts") };
 }
 

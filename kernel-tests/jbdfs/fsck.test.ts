@@ -12,10 +12,10 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { FALLOC_FL_KEEP_SIZE, type KernelImage, O_CREAT, O_RDWR, Run, WORKLOADS, loadKernel, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { syncedImage } from "../../src/sim/fsck.js";
 import { readAll, save } from "../fs-suite/mounted.js";
 import { E, MIB, must } from "../test-machine.js";
-import { BlockImage, DI, MNT, checkImage, expectClean, imageOf, lawOf } from "./image.js";
+import { checkImage, expectClean, expectCleanRun, lawOf } from "../fs-suite/check-image.js";
+import { BlockImage, DI, MNT, imageOf } from "./image.js";
 
 const TYPES = ["iomapfs", "jbdfs"] as const;
 const BLOCK = 512;
@@ -182,11 +182,7 @@ describe("an image written by any workload is clean", () => {
   it.each(rows)("$name on $fs", ({ name, fs }) => {
     const config = { memoryBytes: 64 * MIB };
     const run = new Run(kernel, { workload: name, tasks: 2, mode: "threads", fs, lenBytes: MIB, durationNs: 2e6, warmupNs: 1e5, config });
-    run.warmUp();
-    run.measure();
-    expectClean(run.machine.disk.afterPowerLoss(), "power lost");
-    expectClean(run.machine.disk.save(), "power lost, the disk's cache was written");
-    expectClean(syncedImage(run.machine), "synced");
+    expectCleanRun(run);
   });
 });
 

@@ -4,14 +4,12 @@
  *   const image = imageOf("jbdfs", "blocksize=512", someFiles);
  *   const d = new BlockImage(image.slice());  d.set32(d.inode(d.inoOf("f")) + DI.nlink, 7);  expect(lawOf(d.bytes)).toBe(48);
  *
- * Interface: MNT, imageOf, checkImage, lawOf, expectClean, BlockImage, DI.
+ * Interface: MNT, imageOf, BlockImage, DI.
  * Invariants: [bit-1] every machine is checked as a whole at its end.
  */
-import { expect } from "vitest";
 import { sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
-import { type FsckReport, describeFsck, fsckImage } from "../../src/sim/fsck.js";
-import { MIB, TestMachine, checkedKernel, must } from "../test-machine.js";
+import { MIB, TestMachine, must } from "../test-machine.js";
 
 export const MNT = "/mnt";
 
@@ -30,21 +28,6 @@ export function imageOf(type: string, mkfs: string, body: () => Call<unknown>, d
   });
   t.finish();
   return t.machine.disk.save();
-}
-
-export function checkImage(image: Uint8Array): FsckReport {
-  return fsckImage(checkedKernel(), image);
-}
-
-export function lawOf(image: Uint8Array): number {
-  return checkImage(image).law;
-}
-
-/** Fails with the law's name and place unless the image is clean. */
-export function expectClean(image: Uint8Array, message = ""): FsckReport {
-  const report = checkImage(image);
-  expect(report.law, `${describeFsck(report)}\n${message}`).toBe(0);
-  return report;
 }
 
 /** An image to read and to damage. Offsets are bytes of the image. */

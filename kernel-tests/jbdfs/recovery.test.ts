@@ -9,7 +9,8 @@ import { O_CREAT, O_RDWR, sys } from "../../src/node.js";
 import type { Call } from "../../src/guest/index.js";
 import { make, names, unmount } from "../fs-suite/mounted.js";
 import { MIB, TestMachine, must } from "../test-machine.js";
-import { MNT, checkImage, expectClean } from "./image.js";
+import { checkImage, expectClean } from "../fs-suite/check-image.js";
+import { MNT } from "./image.js";
 
 const DISK = 512;
 const TYPES = ["iomapfs", "jbdfs"] as const;

@@ -1,7 +1,7 @@
 /**
  * Machines of crash work: one mounts and lives, another looks at what a power failure left.
  *
- * Interface: CrashRun, machineConfig, runGuest, mountedMachine, beforeNumber, GuestDied.
+ * Interface: CrashRun, machineConfig, runGuest, mountedMachine, beforeNumber.
  * Invariants: [cmc-1] a guest runs to its end within bounds: a hang is an error that lists the tasks.
  * Locks: none.
  * Why not sim/start.ts: no workload of it ends, and none is looked at after a crash.
@@ -33,9 +33,6 @@ export function machineConfig(run: CrashRun): MachineConfig {
   return { cpus: 1, seed: run.seed, ...run.fs.config, ...regimeConfig(run.regime), disk: DISK, traceEvents: 64, trace: false };
 }
 
-/** A guest was killed before its end. */
-export class GuestDied extends Error {}
-
 /** Runs one guest to its end and returns what it returned. Throws for a hang, a panic, or the guest's own error. */
 export function runGuest<T>(machine: Machine, body: () => Call<T>): T {
   const box: { value?: T; done: boolean } = { done: false };
@@ -49,7 +46,7 @@ export function runGuest<T>(machine: Machine, body: () => Call<T>): T {
   } catch (error) {
     throw error instanceof GuestFailure && error.cause instanceof Error ? error.cause : error;
   }
-  if (!box.done) throw new GuestDied("the guest was killed");
+  if (!box.done) throw new Error("the guest was killed");
   return box.value as T;
 }
 

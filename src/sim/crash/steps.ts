@@ -28,7 +28,7 @@ export const MNT = "/mnt";
 
 /** Paths are below the mount; a file that was created, or is opened, stays open until `close`. */
 export type Step =
-  | { do: "create" | "open" | "close" | "mkdir" | "rmdir" | "unlink" | "fsync" | "fdatasync" | "read"; path: string }
+  | { do: "create" | "open" | "close" | "mkdir" | "rmdir" | "unlink" | "fsync" | "fdatasync"; path: string }
   | { do: "write" | "store" | "msync" | "punch" | "allocate"; path: string; at: number; length: number }
   | { do: "map" | "truncate"; path: string; size: number }
   | { do: "rename" | "link"; from: string; to: string }
@@ -127,8 +127,6 @@ export class StepRunner {
         return yield* sys.fallocate(fd, 0, step.at, step.length);
       case "fdatasync":
         return yield* sys.fdatasync(fd);
-      case "read":
-        return yield* this.read(fd);
       default:
         // A directory has no descriptor of its own.
         if (this.fds.has(step.path)) return yield* sys.fsync(fd);
@@ -177,13 +175,6 @@ export class StepRunner {
     return 0;
   }
 
-  private *read(fd: number): Call {
-    const info = yield* sys.fstat(fd);
-    if (typeof info === "number") return info;
-    const data = yield* sys.pread(fd, info.size, 0);
-    return typeof data === "number" ? data : data.length;
-  }
-
   private *withDirectory(path: string, call: (fd: number) => Call): Call {
     const fd = yield* sys.open(full(path), O_RDONLY);
     if (fd < 0) return fd;
@@ -193,11 +184,11 @@ export class StepRunner {
   }
 }
 
+/** A write that did a part of its work. */
+const SHORT = -1000;
+
 /** A short count is the errno that cut it short, which the call did not tell. */
 function* whole(length: number, call: Call): Call {
   const done = yield* call;
   return done >= 0 && done < length ? SHORT : done;
 }
-
-/** A write that did a part of its work. */
-export const SHORT = -1000;
