@@ -21,17 +21,25 @@ interface Shape {
   fs?: string;
   tasks?: number;
   lenBytes?: number;
+  syncPause?: string;
 }
 
 /** A smaller one: the file and what is left beside it an eighth of the workload's own. */
-async function measured({ mkwrite = "generic_page_mkwrite", free = "8M", fs = "cowfs", tasks = 4, lenBytes = 8 << 20 }: Shape): Promise<{
+async function measured({
+  mkwrite = "generic_page_mkwrite",
+  free = "8M",
+  fs = "cowfs",
+  tasks = 4,
+  lenBytes = 8 << 20,
+  syncPause = "0ns",
+}: Shape): Promise<{
   result: RunResult;
   live: number;
 }> {
   const run = new Run(kernel, {
     workload: "btrfs-tail",
     ...{ fs, tasks, lenBytes, mode: "threads" as const, durationNs: 40e6 },
-    set: [`free=${free}`, "rate=5000"],
+    set: [`free=${free}`, "rate=5000", `sync_pause=${syncPause}`],
     config: { memoryBytes: 48 << 20, seed: 1, mkwrite },
   });
   run.warmUp();
@@ -74,6 +82,22 @@ describe("on a nearly full filesystem", () => {
     expect(shares[0]).toBe(0);
     expect(shares[1]).toBeGreaterThan(0);
     expect(shares[2]).toBeGreaterThan(shares[1]!);
+  });
+
+  test("a thread that syncs now and then makes them rarer, down to none: the rare end of the range", async () => {
+    const metric = metricsOf(workloadByName("btrfs-tail")!).find((m) => m.name === "slow_reservations_percent");
+    const share = async (free: string, syncPause: string): Promise<number> => {
+      const { result, live } = await measured({ free, syncPause });
+      expect(live).toBe(LIVE + (syncPause === "0ns" ? 0 : 1));
+      expect(result.simulated.counters.mkwrite_runs).toBeGreaterThan(500);
+      return metric?.of(result) ?? -1;
+    };
+    const without = await share("16M", "0ns");
+    const rare = await share("16M", "5ms");
+    expect(rare).toBeGreaterThan(0);
+    expect(rare).toBeLessThan(without / 4);
+    expect(await share("32M", "0ns")).toBeGreaterThan(0);
+    expect(await share("32M", "5ms")).toBe(0);
   });
 
   test("[fl-1] tickets that come while others are served are served, too: with next to nothing left no store is a SIGBUS", async () => {

@@ -5,8 +5,9 @@
  * The slow reservation falls out of the filesystem's own mechanism, nothing is injected: setup leaves `free` bytes beside the file, so
  * after some stores to clean pages the next reservation does not fit. On cowfs it becomes a ticket (fs/cowfs/reserve.ts), its task
  * sleeps in page_mkwrite, and the flusher writes all delalloc and commits a transaction. What a store costs in between is the same
- * at any `free`: `free` sets how often a reservation is slow, the disk how slow. The counters reservation_waits and
- * reservation_wait_ns say that it happened; docs/workloads.md has the shares beside those measured on btrfs.
+ * at any `free`: `free` sets how often a reservation is slow, the disk how slow; `sync_pause` makes it rarer than any disk here is large
+ * enough for. The counters reservation_waits and reservation_wait_ns say that it happened; docs/workloads.md has the shares beside those
+ * measured on btrfs.
  *
  * Interface: btrfsTail.
  * Invariants: [bt-1] every store of a task is to a page that somebody has read-mapped: it asks page_mkwrite unless the page is dirty.
@@ -20,9 +21,9 @@ import { type Call, must, sys } from "../guest/sys.js";
 import type { DiskModel } from "../host/disk.js";
 import { churner } from "./mmap-churn.js";
 import { numberOption } from "./options.js";
-import { mapShared, sharedPath } from "./shared-file.js";
+import { mapShared, openShared, sharedPath } from "./shared-file.js";
 import { VICTIM_OPTIONS, procVictim, victimRecord } from "./victim.js";
-import { type RunContext, type Workload, accessesOf } from "./workload.js";
+import { type Actor, type RunContext, type Workload, accessesOf } from "./workload.js";
 
 const CHURN = 0;
 const VICTIM = 1;
@@ -71,6 +72,25 @@ function* fill(context: RunContext): Call {
   return must(yield* sys.close(fd), "close");
 }
 
+/** Threads that sync, in each process. */
+function syncers(options: RunContext["options"]): number {
+  return numberOption(options, "sync_pause") > 0 ? 1 : 0;
+}
+
+/** Writes the shared file and commits now and then, as a filesystem's periodic commit does: space is made before anybody needs it. */
+function syncer(count: number, pauseNs: number): Actor {
+  return {
+    name: "syncer",
+    where: "thread",
+    count,
+    prepare: openShared,
+    *pass(_context, fd) {
+      yield* sys.nanosleep(pauseNs);
+      must(yield* sys.fsync(fd), "fsync");
+    },
+  };
+}
+
 export const btrfsTail: Workload = {
   name: "btrfs-tail",
   summary: "random stores to a read-mapped file on a nearly full filesystem: now and then page_mkwrite waits for space",
@@ -84,6 +104,12 @@ export const btrfsTail: Workload = {
     { name: "stores", kind: "count", default: "64", min: 1, max: 4096, summary: "random stores between two looks at the clock" },
     { name: "writers", kind: "count", default: "1", max: 64, summary: "threads that mmap and munmap" },
     { name: "rate", kind: "count", default: "1000", min: 1, max: 1_000_000, summary: "pairs of mmap and munmap a second, each writer" },
+    {
+      name: "sync_pause",
+      kind: "duration",
+      default: "0ns",
+      summary: "between two syncs of the filesystem by a thread of its own; 0: none",
+    },
     ...VICTIM_OPTIONS,
   ],
   recorded: [{ name: "churn_ns", summary: "one call of mmap or munmap of 64 KiB" }, victimRecord()],
@@ -96,7 +122,10 @@ export const btrfsTail: Workload = {
   },
   // A victim that waits for a CPU waits for nobody's lock: the filesystem's threads have CPUs of their own.
   cpus: ({ tasks, mode, options }) =>
-    tasks + numberOption(options, "writers") * (mode === "threads" ? 1 : tasks) + numberOption(options, "victims") + KERNEL_THREADS,
+    tasks +
+    (numberOption(options, "writers") + syncers(options)) * (mode === "threads" ? 1 : tasks) +
+    numberOption(options, "victims") +
+    KERNEL_THREADS,
   *setup(context) {
     yield* makeScattered(context);
     yield* fill(context);
@@ -108,6 +137,10 @@ export const btrfsTail: Workload = {
   *pass(task) {
     yield* mem.touchRandom(task.shared, task.lenBytes, numberOption(task.options, "stores"), 100, (yield* now()) * 131 + task.index);
   },
-  actors: ({ options }) => [churner(CHURN, numberOption(options, "writers"), numberOption(options, "rate")), procVictim(options, VICTIM)],
+  actors: ({ options }) => [
+    churner(CHURN, numberOption(options, "writers"), numberOption(options, "rate")),
+    syncer(syncers(options), numberOption(options, "sync_pause")),
+    procVictim(options, VICTIM),
+  ],
   iterations: accessesOf,
 };
