@@ -18,7 +18,8 @@ import { bootAlloc, PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { C_PAGE_ALLOC, C_PAGE_ALLOC_BATCH, C_PAGE_FREE, C_PAGE_ZERO, chargeCost } from "../sched/cost";
 import { LC_ZONE_LOCK } from "../sched/lock-class";
 import { spinInit, spinLockNoSync, spinUnlock } from "../sched/spinlock";
-import { TF_MEMALLOC, isNullTask, sched } from "../sched/state";
+import { TASK_KILLABLE, TF_MEMALLOC, isNullTask, sched } from "../sched/state";
+import { sleepOnTimeout } from "../sched/wait-queue";
 import { PG_BUDDY, PG_LRU, PG_RESERVED, PG_SLAB, Page, isNullPage, pageAddress, pageOfLru, pageToPfn, pfnToPage } from "./page";
 import { MmState, mmState } from "./state";
 
@@ -30,6 +31,10 @@ export const GFP_ZERO: u32 = 2;
 
 const PCP_BATCH: u32 = 32;
 const PCP_HIGH: u32 = 96;
+/** Rounds without progress before anybody is killed, and how long each waits: for writeback at most, else (Linux: 16, HZ / 10, a tick). */
+const RECLAIM_RETRIES: u32 = 16;
+const WRITEBACK_WAIT_NS: u64 = 100_000_000;
+const RETRY_WAIT_NS: u64 = 1_000_000;
 const POISON: u8 = 0xaa;
 const POISON_WORD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
 
@@ -173,16 +178,27 @@ function allocFast(m: MmState, cpuId: u32, reserve: u32): Page {
   return page;
 }
 
-/** Reclaims, then asks for a victim, a bounded number of times. */
+/**
+ * Nothing could be dropped. Pages of files may still come free: those that reclaim has sent to the disk, and those whose writeback ended
+ * behind its back. Waits for them; false: there are none, or nobody to wait.
+ */
+function waitForReclaimable(m: MmState): bool {
+  const task = sched().current;
+  if (m.nrActive + m.nrInactive == 0 || isNullTask(task) || task.fatalSignal != 0) return false;
+  sleepOnTimeout(m.reclaimWait, TASK_KILLABLE, m.nrWriteback != 0 ? WRITEBACK_WAIT_NS : RETRY_WAIT_NS);
+  return true;
+}
+
+/** Reclaims, then asks for a victim, a bounded number of times. Page cache that can be written is no reason to kill. */
 function allocSlow(m: MmState, gfp: u32): Page {
   assert(sched().inHandler == 0 && sched().preemptCount == 0, "[lk-2] a sleeping allocation in atomic context");
-  for (let round: u32 = 0; round < 16; round++) {
+  for (let round: u32 = 0; round < RECLAIM_RETRIES + 16; round++) {
     const f = m.reclaimFn;
     const freed = f(PCP_BATCH);
     pcpDrainAll();
     let page = allocFast(mmState(), sched().cpu.id, reserveOf(mmState(), gfp));
     if (!isNullPage(page)) return page;
-    if (freed != 0) continue;
+    if (freed != 0 || (round < RECLAIM_RETRIES && waitForReclaimable(mmState()))) continue;
     const oom = mmState().oomFn;
     if (!oom()) break;
     page = allocFast(mmState(), sched().cpu.id, reserveOf(mmState(), gfp));

@@ -147,6 +147,9 @@ export class MmState {
   flusherWait1: u64;
   throttleWait0: u64;
   throttleWait1: u64;
+  /** Allocations that wait for pages on their way to the disk. */
+  reclaimWait0: u64;
+  reclaimWait1: u64;
   dirtyThrottles: u64;
   dirtyThrottleNs: u64;
   /** Reservations of space that had to wait, and for how long (filesystems count them). */
@@ -166,6 +169,9 @@ export class MmState {
   }
   get throttleWait(): WaitQueue {
     return changetype<WaitQueue>(changetype<usize>(this) + offsetof<MmState>("throttleWait0"));
+  }
+  get reclaimWait(): WaitQueue {
+    return changetype<WaitQueue>(changetype<usize>(this) + offsetof<MmState>("reclaimWait0"));
   }
   get cursor(): usize {
     return changetype<usize>(this) + offsetof<MmState>("cursor0");

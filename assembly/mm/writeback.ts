@@ -41,12 +41,14 @@ const DIRTY_EXPIRE_NS: u64 = 30_000_000_000;
 const MAX_PAUSE_NS: u64 = 200_000_000;
 const WAIT_FLUSHER: u32 = 18;
 const WAIT_THROTTLE: u32 = 19;
+const WAIT_RECLAIM: u32 = 21;
 
 /** Sets the thresholds from the frames that are free at boot. */
 export function writebackInit(): void {
   const m = mmState();
   waitQueueInit(m.flusherWait, WAIT_FLUSHER);
   waitQueueInit(m.throttleWait, WAIT_THROTTLE);
+  waitQueueInit(m.reclaimWait, WAIT_RECLAIM);
   m.dirtyThresh = m.nFrames / 100 * DIRTY_RATIO + ((m.nFrames % 100) * DIRTY_RATIO) / 100;
   m.dirtyBackground = m.nFrames / 100 * BACKGROUND_RATIO + ((m.nFrames % 100) * BACKGROUND_RATIO) / 100;
 }
@@ -222,6 +224,7 @@ export function balanceDirtyPages(mapping: AddressSpace): void {
 export function writebackEnded(): void {
   const m = mmState();
   if (dirtyOrInFlight() <= m.dirtyThresh) wakeAll(m.throttleWait);
+  wakeAll(m.reclaimWait);
 }
 
 /** Where the filesystem needs pages that do not change under IO: waits for the writeback of one. */
