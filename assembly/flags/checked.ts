@@ -1,10 +1,14 @@
 /*
  * The checked build: costly walks run as well.
  *
- * Interface: CHECKED, a compile-time constant seen by every file.
+ * Interface: CHECKED, MUTANTS, EXPLORE: compile-time constants seen by every file.
  * Invariants: none.
  * Locks: none.
- * Why not a runtime flag: the walks sit on hot paths and vanish when the constant is false.
+ * Why not runtime flags: what they guard sits on hot paths and vanishes when the constant is false.
  */
 // @ts-ignore: decorator
 @global const CHECKED: bool = true;
+// @ts-ignore: decorator
+@global const MUTANTS: bool = false;
+// @ts-ignore: decorator
+@global const EXPLORE: bool = false;

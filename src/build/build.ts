@@ -1,7 +1,7 @@
 /*
- * Builds everything under build/: the two kernels, the test harness, the library and CLI with their types, the web page.
+ * Builds everything under build/: the three kernels, the test harness, the library and CLI with their types, the web page.
  *
- *   tsx src/build/build.ts [--only wasm,js,types,lab,plain] [--force]
+ *   tsx src/build/build.ts [--only wasm|release|checked|explore,js,harness,types,lab,plain] [--force]
  *
  * A part is skipped when the hash of its inputs is the one it was built from.
  */
@@ -60,16 +60,16 @@ function asc(...args: string[]): Promise<void> {
   return run(["node_modules/assemblyscript/bin/asc.js", ...args]);
 }
 
-async function buildWasm(): Promise<void> {
-  const kernel = ["assembly", "asconfig.json"];
-  await Promise.all([
-    part("release", kernel, ["faultline.wasm"], () =>
-      asc("assembly/flags/release.ts", "assembly/index.ts", "--config", "asconfig.json", "--target", "release"),
-    ),
-    part("checked", kernel, ["faultline.checked.wasm"], () =>
-      asc("assembly/flags/checked.ts", "assembly/index.ts", "--config", "asconfig.json", "--target", "checked"),
-    ),
-  ]);
+/** The kernel as its targets build it (asconfig.json): all, or the one that is named. */
+async function buildWasm(targets: readonly string[]): Promise<void> {
+  await Promise.all(
+    targets.map((target) => {
+      const output = target === "release" ? "faultline.wasm" : `faultline.${target}.wasm`;
+      return part(target, ["assembly", "asconfig.json"], [output], () =>
+        asc(`assembly/flags/${target}.ts`, "assembly/index.ts", "--config", "asconfig.json", "--target", target),
+      );
+    }),
+  );
 }
 
 /** The kernel without the pass that switches stacks, for `npm run bench`: it runs until something would block. */
@@ -162,7 +162,8 @@ async function main(): Promise<void> {
   writeFileSync(join(out, ".npmignore"), "");
   const flag = process.argv.indexOf("--only");
   const only = flag < 0 ? ["wasm", "harness", "js", "types", "lab"] : (process.argv[flag + 1] ?? "").split(",");
-  if (only.includes("wasm")) await buildWasm();
+  const kernels = ["release", "checked", "explore"];
+  await buildWasm(only.includes("wasm") ? kernels : kernels.filter((name) => only.includes(name)));
   await Promise.all([
     only.includes("harness") && existsSync(join(root, "kernel-tests/harness/index.ts")) ? buildHarness() : undefined,
     only.includes("plain") ? buildPlain() : undefined,
