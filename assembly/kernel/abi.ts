@@ -29,9 +29,9 @@ import { LC_COUNT, lockClassName as className } from "../sched/lock-class";
 import { LockStat, lockStat, lockdepState } from "../sched/lockdep";
 import { lockWaitHistogram as waitHistogram } from "../sched/lock-wait";
 import { TASK_ZOMBIE, Task, isNullTask, sched } from "../sched/state";
-import { guestExitSeen, guestResume as resume, taskReap } from "../sched/task";
+import { guestExitSeen, guestResume as resume, taskById, taskReap } from "../sched/task";
 import { checkMachine as check } from "./check";
-import { guestEntry, opBuffer as bufferOf } from "./guest";
+import { guestEntry, opBuffer as bufferOf, unpark as wakeParked } from "./guest";
 import { recorderAt } from "./io-batch";
 import { procText, taskOfPid } from "./procfs";
 import { spawnProcess as spawn } from "./process";
@@ -98,6 +98,12 @@ export function guestResume(task: u32): void {
 /** The host has carried out, or answered, what a task inside the kernel waits for. */
 export function hostAnswered(task: u32): void {
   answered(changetype<Task>(<usize>task));
+}
+
+/** Wakes a parked guest. 0: there is none of that id. */
+export function unpark(tid: u32): u32 {
+  const task = taskById(tid);
+  return !isNullTask(task) && wakeParked(task) ? 1 : 0;
 }
 
 /** Where the host writes the names of filesystems in TypeScript, before boot. */

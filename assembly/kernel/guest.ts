@@ -1,7 +1,7 @@
 /*
  * What a scripted guest's task does: one operation from its mailbox, then back to the host for the next.
  *
- * Interface: guestEntry(task), guestInit, opBuffer(task).
+ * Interface: guestEntry(task), guestInit, opBuffer(task), unpark(task).
  * Invariants:
  *   [guest-1] a task with a fatal signal pending exits before its operation's result is seen.
  *   [guest-2] an operation that the kernel does not know is ENOSYS, counted and named.
@@ -20,11 +20,11 @@ import { GFP_ATOMIC, GFP_ZERO, allocPage } from "../mm/page-alloc";
 import { isNullPage, pageAddress } from "../mm/page";
 import { OP_BUFFER_BYTES } from "../mm/uaccess";
 import { C_SYSCALL, chargeCost } from "../sched/cost";
-import { syncPoint } from "../sched/core";
-import { TASK_INTERRUPTIBLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
+import { WAKE_NORMAL, schedule, syncPoint, wakeUp } from "../sched/core";
+import { TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
 import { WaitQueue, sleepOn, wakeAll, waitQueueInit } from "../sched/wait-queue";
 import {
-  Mailbox, OP_BARRIER, OP_COMPUTE, OP_FSCK, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PROC_MEM_READ, OP_PROC_MEM_WRITE,
+  Mailbox, OP_BARRIER, OP_COMPUTE, OP_FSCK, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PARK, OP_PROC_MEM_READ, OP_PROC_MEM_WRITE,
   OP_PROC_READ, OP_RECORD, OP_STORE, OP_TOUCH, OP_TOUCH_RANDOM, mailboxOf,
 } from "./mailbox";
 import { doExit, processOf } from "./process";
@@ -34,6 +34,7 @@ import { procRead } from "./procfs";
 import { BARRIERS, SYSCALL_MAX, kernelState } from "./state";
 
 const WAIT_BARRIER: u32 = 17;
+const WAIT_PARK: u32 = 22;
 
 @unmanaged
 class Barrier {
@@ -125,6 +126,24 @@ function touchResult(box: Mailbox): i64 {
   return done == want ? <i64>done : -EFAULT;
 }
 
+/** Sleeps until the host says otherwise, or a kill. */
+function park(): i64 {
+  const task = currentTask();
+  task.state = TASK_KILLABLE;
+  task.waitKind = WAIT_PARK;
+  schedule();
+  task.waitKind = 0;
+  return 0;
+}
+
+/** Called by the host between two steps of the machine. False: the task is not parked. */
+export function unpark(task: Task): bool {
+  if (task.state != TASK_KILLABLE || task.waitKind != WAIT_PARK) return false;
+  const s = sched();
+  s.clockNs = s.machineNs;
+  return wakeUp(task, WAKE_NORMAL);
+}
+
 /** Burns CPU time in steps, so that the slice can end in between. */
 function compute(ns: u64): i64 {
   let left = ns;
@@ -153,6 +172,7 @@ function pseudoOp(box: Mailbox): i64 {
     case OP_BARRIER: return barrierWait(box.arg0, box.arg1);
     case OP_RECORD: return ioRecord(box);
     case OP_IO: return ioBatch(box);
+    case OP_PARK: return park();
     default: return unknown(box.nr);
   }
 }

@@ -30,6 +30,8 @@ export const OP_MKFS: u32 = 0x1000b;
 export const OP_FSCK: u32 = 0x1000c;
 export const OP_PROC_MEM_READ: u32 = 0x1000d;
 export const OP_PROC_MEM_WRITE: u32 = 0x1000e;
+/** Sleeps until the host calls unpark. */
+export const OP_PARK: u32 = 0x1000f;
 
 @unmanaged
 export class Mailbox {

@@ -1,7 +1,7 @@
 /**
  * Memory accesses of guests, in batches that the emulated MMU executes, and the other operations that are no system calls.
  */
-import { type GuestFn, OP_BECOME } from "../host/guests.js";
+import { type GuestFn, OP_BECOME, OP_PARK } from "../host/guests.js";
 import { OP, OP_FLAG_CATCH } from "./constants.js";
 import { type Call, OP_BUFFER_BYTES, type Word } from "./sys.js";
 
@@ -80,6 +80,12 @@ export function* now(): Call {
  */
 export function* become(fn: GuestFn): Call<never> {
   yield { nr: OP_BECOME, args: [], child: fn };
+  throw new Error("a guest that became another goes on");
+}
+
+/** As become, but `fn` begins when the host calls Machine.unpark; until then the task sleeps, and a snapshot keeps no result of it. */
+export function* park(fn: GuestFn): Call<never> {
+  yield { nr: OP_PARK, args: [], child: fn };
   throw new Error("a guest that became another goes on");
 }
 

@@ -5,7 +5,7 @@
  * operations so far; a restore makes a fresh generator and feeds it those results. So a guest must be a function of its
  * context and its results alone: no clocks, no Math.random, no shared mutable state outside its context.
  *
- * Interface: Guest, GuestFn, GuestContext, GuestState, Op, OpResult, OP_BECOME, randomWords, randomFrom.
+ * Interface: Guest, GuestFn, GuestContext, GuestState, Op, OpResult, OP_BECOME, OP_PARK, randomWords, randomFrom.
  * Invariants:
  *   [guest-h1] a guest's state is its function, its life and the results of that life: replaying them gives the same guest.
  *   [guest-h2] a log is only ever added to, or left behind for a new one: a snapshot's count of results stays good.
@@ -19,6 +19,8 @@ const CLONE_THREAD = 0x10000;
 
 /** Op.nr of `become`: the host carries it out, the kernel never sees it. */
 export const OP_BECOME = -1;
+/** Op.nr of `park` (assembly/kernel/mailbox.ts): the task sleeps in the kernel, its guest becomes another. */
+export const OP_PARK = 0x1000f;
 
 /** One operation: a system call (nr below 0x10000) or a pseudo operation of the mailbox. */
 export interface Op {
@@ -32,7 +34,7 @@ export interface Op {
   bufferArgs?: readonly number[];
   /** Bytes of the operation buffer to hand back. */
   readBack?: number;
-  /** fork and clone: what the child runs; become: what the guest goes on as. */
+  /** fork and clone: what the child runs; become and park: what the guest goes on as. */
   child?: GuestFn;
 }
 
@@ -108,8 +110,9 @@ export class Guest {
       this.generator ??= this.fn(this.context(this.life));
       const step = this.generator.next(result);
       if (step.done === true) return undefined;
-      if (step.value.nr !== OP_BECOME) return step.value;
-      this.become(step.value.child);
+      const { nr, child } = step.value;
+      if (nr === OP_BECOME || nr === OP_PARK) this.become(child);
+      if (nr !== OP_BECOME) return step.value;
     }
     throw new Error(`became ${MAX_LIVES_PER_OP} functions without an operation`);
   }
@@ -124,7 +127,7 @@ export class Guest {
 
   /** Notes what the operation that was just given out will bring back. */
   expect(op: Op | undefined): void {
-    this.pendingChild = op?.child;
+    this.pendingChild = op?.nr === OP_PARK ? undefined : op?.child;
     this.pendingThread = (Number(op?.args[0] ?? 0) & CLONE_THREAD) !== 0;
     this.readBack = op?.readBack ?? 0;
   }

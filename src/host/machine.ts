@@ -327,6 +327,11 @@ export class Machine {
     return this.kernel.nowNs();
   }
 
+  /** Wakes a guest that has parked (guest/mem.ts). Throws when it has not. */
+  unpark(tid: number): void {
+    if (this.guard(() => this.kernel.unpark(tid)) === 0) throw new Error(`guest ${tid} is not parked`);
+  }
+
   /** Live guests. */
   get guestCount(): number {
     return this.guests.size;

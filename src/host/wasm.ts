@@ -22,6 +22,7 @@ export interface KernelExports {
   currentTaskPtr: () => number;
   guestResume: (task: number) => void;
   hostAnswered: (task: number) => void;
+  unpark: (tid: number) => number;
   scriptedFsTable: () => number;
   guestExited: (task: number) => void;
   opBuffer: (task: number) => number;
