@@ -37,6 +37,7 @@ const HOST_RANK: Readonly<Record<string, number>> = {
   guest: 1,
   fs: 2,
   workloads: 3,
+  scenarios: 3,
   sim: 4,
   report: 5,
   "": 6,
@@ -66,7 +67,7 @@ describe("arrows between rooms", () => {
     expect([...new Set(assembly.map((s) => roomOf(s.path)))].filter((room) => !(room in KERNEL_RANK))).toEqual([]);
   });
 
-  it("cli, lab -> index, node -> report -> sim -> workloads -> fs -> guest -> host", () => {
+  it("cli, lab -> index, node -> report -> sim -> {workloads, scenarios} -> fs -> guest -> host", () => {
     expect(wrongArrows(src, "src", HOST_RANK)).toEqual([]);
     expect([...new Set(src.map((s) => roomOf(s.path)))].filter((room) => !(room in HOST_RANK))).toEqual([]);
   });
@@ -92,14 +93,14 @@ describe("state", () => {
 
   it("nothing that decides a run asks a clock or rolls dice", () => {
     const banned = ["Math.random", "Date.now", "performance.now", "new Date", "crypto.getRandomValues", "setTimeout"];
-    const deciding = [...assembly, ...src.filter((s) => ["host", "guest", "fs", "workloads"].includes(roomOf(s.path)))];
+    const deciding = [...assembly, ...src.filter((s) => ["host", "guest", "fs", "workloads", "scenarios"].includes(roomOf(s.path)))];
     const code = (s: Source): string => commentsOf(s).reduce((text, comment) => text.replace(comment, ""), s.text);
     const users = deciding.flatMap((s) => banned.filter((call) => code(s).includes(call)).map((call) => `${s.path}: ${call}`));
     expect(users).toEqual([]);
   });
 });
 
-const BUILDS = ["faultline.wasm", "faultline.checked.wasm"] as const;
+const BUILDS = ["faultline.wasm", "faultline.checked.wasm", "faultline.explore.wasm"] as const;
 
 describe.each(BUILDS)("build/%s", (name) => {
   const path = join(ROOT, "build", name);
