@@ -16,6 +16,7 @@ export {
   traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
   fsckLawName, unpark,
 } from "./kernel/abi";
+export { mutantName, mutantReached, mutantSelect } from "./kernel/abi";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";
 export { hashPrepare } from "./kernel/hash";
 export { statName, statValue, statsReset } from "./kernel/stats";

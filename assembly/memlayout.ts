@@ -34,6 +34,8 @@ export const FS_STATE: usize = 0x1c00;
 export const KERNEL_STATE: usize = 0x2000;
 export const BOOT_CONFIG: usize = 0x2800;
 export const SCRIPTED_FS: usize = 0x2a00;
+/** Which mutant the kernel is (lib/mutant.ts), behind the boot allocator's state. */
+export const MUTANT_STATE: usize = BOOT_CONFIG + 0x3f0;
 export const COST_TABLE: usize = 0x2c00;
 export const PANIC_TEXT: usize = 0x3000;
 export const PANIC_TEXT_BYTES: u32 = 0x1000;

@@ -10,6 +10,7 @@
  * Why not dedupe: it compares under the same locks and then clones; nothing on the fault path tells it from a clone.
  */
 import { EBADF, EFAULT, EFBIG, EINTR, EINVAL, EISDIR, ENOMEM, EOPNOTSUPP, EXDEV } from "../lib/errno";
+import { M_REFLINK_UNLOCKED, mutant } from "../lib/mutant";
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { LC_INVALIDATE_LOCK_NESTED, LC_I_RWSEM_NESTED } from "../sched/lock-class";
 import { downWrite, downWriteNested, upWrite } from "../sched/rwsem";
@@ -68,12 +69,14 @@ function unlockBoth(a: Inode, b: Inode): void {
 
 /** Both invalidate_locks, for writing: no store gets its page prepared, and no page is read in by a fault. */
 export function lockMappings(a: Inode, b: Inode): void {
+  if (MUTANTS && mutant(M_REFLINK_UNLOCKED)) return;
   const aFirst = changetype<usize>(a) <= changetype<usize>(b);
   downWrite((aFirst ? a : b).mapping.invalidateLock);
   if (changetype<usize>(a) != changetype<usize>(b)) downWriteNested((aFirst ? b : a).mapping.invalidateLock, LC_INVALIDATE_LOCK_NESTED);
 }
 
 export function unlockMappings(a: Inode, b: Inode): void {
+  if (MUTANTS && mutant(M_REFLINK_UNLOCKED)) return;
   upWrite(a.mapping.invalidateLock);
   if (changetype<usize>(a) != changetype<usize>(b)) upWrite(b.mapping.invalidateLock);
 }

@@ -17,6 +17,7 @@
 import { EBUSY, EINVAL, EOPNOTSUPP } from "../lib/errno";
 import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { ListHead, listAddTail, listDelInit, listEmpty, listInit } from "../lib/list";
+import { M_FREEZE_SKIPPED, M_FREEZE_SYNCS_FIRST, mutant } from "../lib/mutant";
 import { LC_SB_INTERNAL, LC_SB_PAGEFAULTS, LC_SB_WRITERS } from "../sched/lock-class";
 import {
   PercpuRwsem, percpuAdoptOwner, percpuDownRead, percpuDownWrite, percpuForgetOwner, percpuRwsemInit, percpuTryDownRead, percpuUpRead,
@@ -177,10 +178,12 @@ export function sbEndWrite(sb: SuperBlock): void {
 
 /** page_mkwrite begins: sleeps while the filesystem is frozen, under mmap_sem if the regime keeps it. */
 export function sbStartPagefault(sb: SuperBlock): void {
+  if (MUTANTS && mutant(M_FREEZE_SKIPPED)) return;
   percpuDownRead(sb.pagefaults);
 }
 
 export function sbEndPagefault(sb: SuperBlock): void {
+  if (MUTANTS && mutant(M_FREEZE_SKIPPED)) return;
   percpuUpRead(sb.pagefaults);
 }
 
@@ -204,8 +207,10 @@ export function freezeSuper(sb: SuperBlock): i32 {
   sb.frozen = SB_FREEZE_WRITE;
   percpuDownWrite(sb.writers);
   sb.frozen = SB_FREEZE_PAGEFAULT;
+  const early = MUTANTS && mutant(M_FREEZE_SYNCS_FIRST);
+  let error = early ? syncFilesystem(sb) : 0;
   percpuDownWrite(sb.pagefaults);
-  let error = syncFilesystem(sb);
+  if (!early) error = syncFilesystem(sb);
   sb.frozen = SB_FREEZE_FS;
   percpuDownWrite(sb.internal);
   if (error == 0) error = f(sb);

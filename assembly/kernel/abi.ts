@@ -7,6 +7,7 @@
  * Why not inside the rooms: a room's functions take structs; the host has only addresses.
  */
 import { histField as field, histPercentile as percentile } from "../lib/histogram";
+import { mutantName as nameOfMutant, mutantReached as reachedMutant, mutantSelect as selectMutant } from "../lib/mutant";
 import { slabState } from "../lib/slab";
 import { traceCount as count, traceState } from "../lib/trace";
 import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
@@ -301,3 +302,19 @@ export function failSlabAfter(n: u32): void {
 
 /** The host's view of lock_stat's layout, checked at compile time. */
 if (offsetof<LockStat>() != 64) ERROR("lock_stat has eight u64 fields");
+
+/** Names of the mutants from number 0, "healthy", on; none in a build without them. */
+export function mutantName(id: u32): u32 {
+  return text(nameOfMutant(id));
+}
+
+/** Selects a mutant; 0: none. 0 when there is no such number. */
+export function mutantSelect(id: u32): u32 {
+  assert(isNullTask(sched().current), "[mut-2] a mutant is selected between two steps of the machine");
+  return selectMutant(id) ? 1 : 0;
+}
+
+/** 1 once the selected mutant has made its slip. */
+export function mutantReached(): u32 {
+  return reachedMutant() ? 1 : 0;
+}

@@ -10,6 +10,7 @@
  * Why not store without the page lock and mark the page dirty afterwards, as Linux does: a page that is dirtied behind the
  * filesystem's back has no space promised to it.
  */
+import { M_PIN_STORE_UNASKED, mutant } from "../lib/mutant";
 import { PAGE_SIZE } from "../memlayout";
 import { C_COPY_USER_PAGE, chargeCost } from "../sched/cost";
 import { downReadKillable, upRead } from "../sched/rwsem";
@@ -42,7 +43,8 @@ export function storeToPinned(page: Page, offset: u32, source: usize, n: u32): b
   assert(page.refcount > 0, "[gup-2] a page that is stored to is pinned");
   assert(offset + n <= PAGE_SIZE, "a pinned page is one page");
   lockPage(page);
-  const takes = takesStores(page);
+  let takes = takesStores(page);
+  if (MUTANTS && !takes && mutant(M_PIN_STORE_UNASKED)) takes = true;
   if (takes) {
     chargeCost(C_COPY_USER_PAGE);
     memory.copy(pageAddress(page) + offset, source, n);

@@ -18,6 +18,10 @@
  * Why not one loop for user and kernel faults: it is one, faultLoop; they differ in what a failure means.
  */
 import { histRecord } from "../lib/histogram";
+import {
+  M_ACCESS_NOT_RECHECKED, M_COMPLETED_STAMP, M_MAJFLT_TWICE, M_STASH_LEAK_GUP, M_STASH_LEAK_SEGV, M_STASH_LEAK_SIGNAL, M_VMA_LOCK_LEAK,
+  M_VMA_PASS_UNTRIED, mutant,
+} from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import {
   TP_FAULT_RETRY, TP_MMAP_LOCK_ACQUIRED, TP_MMAP_LOCK_RELEASED, TP_MMAP_LOCK_START, TP_PAGE_FAULT_KERNEL, TP_PAGE_FAULT_USER,
@@ -110,7 +114,7 @@ export function tryRetakeFaultLock(vmf: VmFault, kind: u32, vmaAt: usize, vmaSeq
     vma = findVma(vmf.mm, vmf.address);
   }
   vmf.lockKind = kind;
-  if (changetype<usize>(vma) == vmaAt && vma.seq == vmaSeq) {
+  if (changetype<usize>(vma) == vmaAt && ((MUTANTS && mutant(M_COMPLETED_STAMP)) || vma.seq == vmaSeq)) {
     vmf.vma = vma;
     vmf.dropped = 0;
     return true;
@@ -176,7 +180,9 @@ function checkLockState(vmf: VmFault, ret: u32): void {
 function faultPass(vmf: VmFault, address: u64, flags: u32, task: Task): u32 {
   const vma = lookupVma(vmf.mm, task, address);
   if (isNullVma(vma)) return VM_FAULT_SIGSEGV;
-  if (!accessAllowed(vma, flags)) return VM_FAULT_SIGSEGV;
+  if (!accessAllowed(vma, flags)) {
+    if (!(MUTANTS && (flags & FAULT_FLAG_TRIED) != 0 && mutant(M_ACCESS_NOT_RECHECKED))) return VM_FAULT_SIGSEGV;
+  }
   return handleInVma(vmf, vma, address, flags);
 }
 
@@ -196,7 +202,7 @@ function vmaLockPass(vmf: VmFault, mm: MmStruct, address: u64, flags: u32): u32 
   mmState().vmaLockFaults++;
   const vma = lockVmaUnderRcu(mm, address);
   if (isNullVma(vma) || !accessAllowed(vma, flags)) {
-    if (!isNullVma(vma)) vmaEndRead(vma);
+    if (!isNullVma(vma) && !(MUTANTS && mutant(M_VMA_LOCK_LEAK))) vmaEndRead(vma);
     mmState().vmaLockMisses++;
     trace(TP_VMA_LOCK_MISS, mm, address);
     return VMA_LOCK_MISSED;
@@ -229,7 +235,7 @@ function faultLoop(mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32
     if ((ret & VM_FAULT_RETRY) != 0) {
       if (!retry(mm, address, task)) return FAULT_KILLED;
       // Linux sets TRIED here for a major fault only, so that a callback could run three times (SCENARIOS S28).
-      flags |= FAULT_FLAG_TRIED;
+      if (!(MUTANTS && mutant(M_VMA_PASS_UNTRIED))) flags |= FAULT_FLAG_TRIED;
       major = ret & VM_FAULT_MAJOR;
     }
   }
@@ -240,8 +246,9 @@ function faultLoop(mm: MmStruct, address: u64, firstFlags: u32, task: Task): u32
 function retry(mm: MmStruct, address: u64, task: Task): bool {
   mmState().faultRetries++;
   trace(TP_FAULT_RETRY, mm, address);
+  if (MUTANTS && mutant(M_MAJFLT_TWICE)) account(task, VM_FAULT_MAJOR);
   if (task.fatalSignal == 0) return true;
-  stashDrop(currentFault(task));
+  if (!(MUTANTS && mutant(M_STASH_LEAK_SIGNAL))) stashDrop(currentFault(task));
   return false;
 }
 
@@ -254,7 +261,7 @@ function mmapSemLoop(vmf: VmFault, mm: MmStruct, address: u64, firstFlags: u32, 
     const taken = takeMmapSem(mm, touched);
     touched = false;
     if (!taken) {
-      stashDrop(vmf);
+      if (!(MUTANTS && mutant(M_STASH_LEAK_SIGNAL))) stashDrop(vmf);
       return FAULT_KILLED;
     }
     vmf.mm = mm;
@@ -268,7 +275,7 @@ function mmapSemLoop(vmf: VmFault, mm: MmStruct, address: u64, firstFlags: u32, 
     }
     vmf.lockKind = FAULT_LOCK_NONE;
     // What an earlier pass kept was not asked for again: the VMA changed, or access was refused.
-    stashDrop(vmf);
+    if (!(MUTANTS && (ret & VM_FAULT_SIGSEGV) != 0 && mutant(M_STASH_LEAK_SEGV))) stashDrop(vmf);
     return ret | major | ((ret & VM_FAULT_COMPLETED) == 0 ? MMAP_SEM_HELD : 0);
   }
 }
@@ -382,5 +389,5 @@ export function faultPassLocked(mm: MmStruct, address: u64, flags: u32): u32 {
 
 /** get_user_pages will not come back after a RETRY: what the pass kept is given back. */
 export function faultGiveUp(): void {
-  stashDrop(currentFault(currentTask()));
+  if (!(MUTANTS && mutant(M_STASH_LEAK_GUP))) stashDrop(currentFault(currentTask()));
 }

@@ -9,6 +9,7 @@
  * Locks: the fault lock (mmap_sem or the per-VMA lock), named by vmf.lockKind.
  * Why not on the stack: Asyncify saves scalars; a struct must have an address, so every task keeps one vm_fault.
  */
+import { M_PIN_LEAK_RETRY, M_PIN_NONE, mutant } from "../lib/mutant";
 import { C_FILE_PIN, chargeCost } from "../sched/cost";
 import { Task } from "../sched/state";
 import { File, getFile, isNullFile, putFile } from "./address-space";
@@ -109,7 +110,7 @@ export function vmFaultInit(vmf: VmFault, vma: VmArea, address: u64, flags: u32)
   vmf.file = vma.file;
   if (!isNullFile(vmf.file)) {
     chargeCost(C_FILE_PIN);
-    getFile(vmf.file);
+    if (!(MUTANTS && mutant(M_PIN_NONE))) getFile(vmf.file);
   }
 }
 
@@ -120,5 +121,6 @@ export function vmFaultFini(vmf: VmFault): void {
   vmf.active = 0;
   const file = vmf.file;
   vmf.file = changetype<File>(0);
-  if (!isNullFile(file)) putFile(file);
+  if (MUTANTS && vmf.dropped != 0 && mutant(M_PIN_LEAK_RETRY)) return;
+  if (!isNullFile(file) && !(MUTANTS && mutant(M_PIN_NONE))) putFile(file);
 }

@@ -14,6 +14,7 @@
 import { traceEmit } from "../lib/trace";
 import { xaErase, xaLoad, xaStore } from "../lib/xarray";
 import { EIO, ENOMEM, EEXIST } from "../lib/errno";
+import { M_TRUNCATE_KEEPS_MAPPING, mutant } from "../lib/mutant";
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { TP_MM_FILEMAP_ADD, TP_MM_FILEMAP_DELETE, TP_MM_FILEMAP_FAULT, TP_MAJOR_FAULT } from "../tracepoints";
 import { C_PAGE_CACHE_INSERT, C_PAGE_CACHE_LOOKUP, chargeCost } from "../sched/cost";
@@ -75,7 +76,7 @@ export function deleteFromPageCache(page: Page): void {
   const mapping = changetype<AddressSpace>(page.mapping);
   spinLockNoSync(mapping.pagesLock, LC_I_PAGES);
   xaErase(mapping.pages, page.index);
-  page.mapping = 0;
+  if (!(MUTANTS && mutant(M_TRUNCATE_KEEPS_MAPPING))) page.mapping = 0;
   assert(mapping.nrPages > 0, "[as-1] a mapping counts its pages");
   mapping.nrPages--;
   mmState().nrFile--;

@@ -13,11 +13,12 @@ import { LC_MMAP_SEM, LC_MMAP_SEM_NESTED } from "../sched/lock-class";
 import { downWrite, downWriteKillable } from "../sched/rwsem";
 import { KmemCache, kmemCacheFree } from "../lib/slab";
 import { listDel } from "../lib/list";
+import { M_FORK_UNSHARES, mutant } from "../lib/mutant";
 import { mmPut } from "./exit";
 import { MMF_LOCK_FUTURE, MmStruct, isNullMm, mmAllocRaw } from "./mm-struct";
 import { pgdAlloc } from "./pgtable";
 import { mmState } from "./state";
-import { VM_DONTCOPY, VM_LOCKED, VmArea, isNullVma } from "./vma";
+import { VM_DONTCOPY, VM_LOCKED, VM_SHARED, VmArea, isNullVma } from "./vma";
 import { firstVma, vmaCreate, vmaInsert, vmaNext } from "./vma-ops";
 import { copyPageRange } from "./zap";
 import { mmapWriteUnlock, vmaStartWrite } from "./vma-lock";
@@ -67,7 +68,8 @@ function copyVmas(child: MmStruct, old: MmStruct): bool {
 }
 
 function copyVma(child: MmStruct, old: MmStruct, vma: VmArea): bool {
-  const copy = vmaCreate(child, vma.start, vma.end, vma.flags & ~VM_LOCKED, vma.file, vma.pgoff);
+  const dropped = MUTANTS && mutant(M_FORK_UNSHARES) ? VM_LOCKED | VM_SHARED : VM_LOCKED;
+  const copy = vmaCreate(child, vma.start, vma.end, vma.flags & ~dropped, vma.file, vma.pgoff);
   if (isNullVma(copy)) return false;
   vmaInsert(child, copy);
   return copyPageRange(child, old, vma) == 0;

@@ -13,6 +13,7 @@
  * Why not copy through the MMU as uaccess.ts: IO needs frames that stay, and other tasks' memory has no TLB here.
  */
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM } from "../lib/errno";
+import { M_GUP_KEEPS_TRIED, mutant } from "../lib/mutant";
 import { PTE_D, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
 import { PAGE_SIZE } from "../memlayout";
 import { C_GUP, chargeCost } from "../sched/cost";
@@ -107,7 +108,7 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
       tried = true;
     } else if (error != 0) break;
     // The fault is over. Should the PTE be gone or read-only again, the next one is another fault ([mk-5]).
-    else tried = false;
+    else if (!(MUTANTS && mutant(M_GUP_KEEPS_TRIED))) tried = false;
   }
   if (own) upRead(mm.mmapSem);
   return pinned != 0 ? pinned : error;
@@ -168,7 +169,7 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
         return error != 0 ? error : -EINTR;
       }
       // The fault may have found that somebody else was at the PTE: look again, and should it not be there, it is another fault ([mk-5]).
-      tried = false;
+      if (!(MUTANTS && mutant(M_GUP_KEEPS_TRIED))) tried = false;
       continue;
     }
     at += PAGE_SIZE;

@@ -19,6 +19,10 @@
  * Locks: fault lock -> page lock -> leaf table lock. A page is unlocked after its PTE is in.
  * Why not one function: each case ends in a different order of unlock and put; straight lines are checked by eye.
  */
+import {
+  M_COW_NO_FLUSH, M_COW_REUSE_SHARED, M_COW_UNCHECKED, M_FINISH_UNCHECKED, M_PRIVATE_TAKES_STASH, M_THROTTLE_SKIPPED, M_UNLOCK_EARLY,
+  M_WP_UNCHECKED, mutant,
+} from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import { PTE_A, PTE_D, PTE_R, PTE_SPECIAL, PTE_U, PTE_V, PTE_W, PTE_X, pteMake, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
 import { bootConfig } from "../config";
@@ -77,7 +81,7 @@ export function handleMmFault(vmf: VmFault): u32 {
   if (!ptePresent(vmf.origPte)) {
     if (vmaIsAnonymous(vmf.vma)) return doAnonymousPage(vmf, write);
     if (!write) return doReadFault(vmf);
-    if ((vmf.vma.flags & VM_SHARED) == 0) return doCowFault(vmf);
+    if ((vmf.vma.flags & VM_SHARED) == 0 && !(MUTANTS && !isNullPage(vmf.stash) && mutant(M_PRIVATE_TAKES_STASH))) return doCowFault(vmf);
     return doSharedFault(vmf);
   }
   if (write && !pteWritable(vmf.origPte)) return doWpPage(vmf);
@@ -143,12 +147,14 @@ function failed(ret: u32): bool {
 /** Maps vmf.page; its reference goes to the PTE. NOPAGE when the slot changed. The page stays locked. */
 function finishFault(vmf: VmFault, bits: u64): u32 {
   const page = vmf.page;
+  if (MUTANTS && (bits & PTE_W) != 0 && mutant(M_UNLOCK_EARLY)) unlockPage(page);
   lockPte(vmf.pte);
-  if (load<u64>(vmf.pte) != vmf.origPte) {
+  if (load<u64>(vmf.pte) != vmf.origPte && !(MUTANTS && mutant(M_FINISH_UNCHECKED))) {
     unlockPte(vmf.pte);
     mark(TP_FAULT_NOPAGE, vmf);
     return VM_FAULT_NOPAGE;
   }
+  if ((bits & PTE_W) != 0) assert(pageLocked(page), "[mk-2] a writable PTE goes in under the page lock");
   chargeCost(C_PTE_SET);
   store<u64>(vmf.pte, pteMake(pageToPfn(page), bits));
   pageAddRmap(page);
@@ -282,11 +288,11 @@ function faultDirtySharedPage(vmf: VmFault, page: Page, mkwrite: bool): u32 {
   const mapping = vmf.file.mapping;
   if (vmf.relocked != 0) {
     releaseFaultLock(vmf);
-    balanceDirtyPages(mapping);
+    if (!(MUTANTS && mutant(M_THROTTLE_SKIPPED))) balanceDirtyPages(mapping);
     return VM_FAULT_COMPLETED;
   }
   const dropped = maybeUnlockForIo(vmf);
-  balanceDirtyPages(mapping);
+  if (!(MUTANTS && mutant(M_THROTTLE_SKIPPED))) balanceDirtyPages(mapping);
   if (!dropped) return 0;
   return mmState().faultLock == FAULT_LOCK_LINUX_6_7 ? VM_FAULT_COMPLETED : VM_FAULT_RETRY;
 }
@@ -298,6 +304,7 @@ function doWpPage(vmf: VmFault): u32 {
   if ((pte & PTE_SPECIAL) == 0) {
     const page = pfnToPage(ptePfn(pte));
     if (page.test(PG_SWAPBACKED) && page.refcount == 1) return wpPageReuse(vmf, TP_COW_LAST_REF);
+    if (MUTANTS && page.test(PG_SWAPBACKED) && page.refcount == 2 && mutant(M_COW_REUSE_SHARED)) return wpPageReuse(vmf, TP_COW_LAST_REF);
   }
   return wpPageCopy(vmf);
 }
@@ -305,7 +312,8 @@ function doWpPage(vmf: VmFault): u32 {
 /** Makes the PTE writable if it is still the one the fault saw. */
 function wpPageReuse(vmf: VmFault, tracepoint: u32): u32 {
   lockPte(vmf.pte);
-  const same = (load<u64>(vmf.pte) & ~(PTE_A | PTE_D)) == (vmf.origPte & ~(PTE_A | PTE_D));
+  let same = (load<u64>(vmf.pte) & ~(PTE_A | PTE_D)) == (vmf.origPte & ~(PTE_A | PTE_D));
+  if (MUTANTS && !same && mutant(M_WP_UNCHECKED)) same = true;
   if (same) {
     chargeCost(C_PTE_SET);
     store<u64>(vmf.pte, load<u64>(vmf.pte) | PTE_W | PTE_D | PTE_A);
@@ -365,7 +373,7 @@ function wpPageCopy(vmf: VmFault): u32 {
 function replacePte(vmf: VmFault, old: Page, copy: Page, special: bool): bool {
   const mm = vmf.mm;
   lockPte(vmf.pte);
-  if ((load<u64>(vmf.pte) & ~PTE_A) != (vmf.origPte & ~PTE_A)) {
+  if ((load<u64>(vmf.pte) & ~PTE_A) != (vmf.origPte & ~PTE_A) && !(MUTANTS && mutant(M_COW_UNCHECKED))) {
     unlockPte(vmf.pte);
     return false;
   }
@@ -383,7 +391,7 @@ function replacePte(vmf: VmFault, old: Page, copy: Page, special: bool): bool {
   mm.rssAnon++;
   mmState().nrAnon++;
   // The old translation may be in TLBs, with another frame: it must go before the lock does.
-  flushTlbPage(mm, vmf.address);
+  if (!(MUTANTS && mutant(M_COW_NO_FLUSH))) flushTlbPage(mm, vmf.address);
   unlockPte(vmf.pte);
   if (!special) putPage(old);
   return true;

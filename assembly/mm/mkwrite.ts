@@ -16,6 +16,10 @@
  * Locks: the fault lock on entry; on return as the code says ([mk-4]).
  * Why not a regime per filesystem: a comparison changes one thing at a time; a filesystem only says whether it takes part.
  */
+import {
+  M_STASH_DIRTY, M_STASH_DIRTY_ONLY, M_STASH_FORBIDDEN, M_STASH_INDEX, M_STASH_MAPPING, M_STASH_RANGE, M_STASH_UNCHECKED,
+  M_STASH_WRITEBACK, mutant,
+} from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import { TP_PAGE_MKWRITE } from "../tracepoints";
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
@@ -64,11 +68,15 @@ export const REJECT_COUNT: u32 = 8;
  */
 export function pageStillPrepared(page: Page, mapping: AddressSpace, pgoff: u32): u32 {
   assert(pageLocked(page), "[mk-2] a page is judged under its lock");
-  if (page.mapping != changetype<usize>(mapping)) return REJECT_MAPPING;
-  if (page.index != pgoff) return REJECT_INDEX;
-  if ((mapping.flags & (AS_SWAPFILE | AS_NO_MKWRITE)) != 0) return REJECT_FORBIDDEN;
-  if (!page.test(PG_DIRTY)) return REJECT_CLEAN;
-  if (page.test(PG_WRITEBACK) && (mapping.flags & AS_STABLE_WRITES) != 0) return REJECT_WRITEBACK;
+  if (page.mapping != changetype<usize>(mapping) && !(MUTANTS && mutant(M_STASH_MAPPING))) return REJECT_MAPPING;
+  if (page.index != pgoff && !(MUTANTS && mutant(M_STASH_INDEX))) return REJECT_INDEX;
+  if ((mapping.flags & (AS_SWAPFILE | AS_NO_MKWRITE)) != 0 && !(MUTANTS && mutant(M_STASH_FORBIDDEN))) return REJECT_FORBIDDEN;
+  if (MUTANTS && mutant(M_STASH_UNCHECKED)) return REJECT_NONE;
+  if (!page.test(PG_DIRTY) && !(MUTANTS && mutant(M_STASH_DIRTY))) return REJECT_CLEAN;
+  if (page.test(PG_WRITEBACK) && (mapping.flags & AS_STABLE_WRITES) != 0) {
+    if (!(MUTANTS && mutant(M_STASH_WRITEBACK))) return REJECT_WRITEBACK;
+  }
+  if (MUTANTS && (mutant(M_STASH_RANGE) || mutant(M_STASH_DIRTY_ONLY))) return REJECT_NONE;
   return page.preparedEnd >= reachEnd(mapping, pgoff) ? REJECT_NONE : REJECT_RANGE;
 }
 

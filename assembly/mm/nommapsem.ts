@@ -19,17 +19,29 @@
  * Locks: fault lock on entry; page lock on LOCKED.
  * Why not carry the page locked over the retry: mmap_sem nests outside the page lock.
  */
+import {
+  M_COMPLETED_QUEUES, M_ERROR_AFTER_DROP, M_NOPAGE_AFTER_DROP, M_RETRY_LOCKED, M_STASH_DIRTY_ONLY, M_STASH_GENERATION, M_STASH_LEAK_REJECT,
+  M_STASH_SAVED_MAPPING, M_STASH_UNCHECKED, M_TRIED_IGNORED, M_UNLOCKABLE_IGNORED, M_VMA_AFTER_DROP, M_VMA_PASS_UNTRIED, mutant,
+} from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import {
   TP_MKWRITE_COMPLETED, TP_MKWRITE_PREPARED, TP_MKWRITE_STASH_ACCEPTED, TP_MKWRITE_STASH_REJECTED, TP_MKWRITE_UNLOCKED,
 } from "../tracepoints";
+import { downRead, upRead } from "../sched/rwsem";
 import { sched } from "../sched/state";
-import { FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, VM_FAULT_LOCKED, VM_FAULT_RETRY, VmFault } from "./fault";
+import { AddressSpace } from "./address-space";
+import {
+  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, FAULT_LOCK_MMAP, VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_NOPAGE,
+  VM_FAULT_RETRY, VmFault,
+} from "./fault";
 import { releaseFaultLock, tryRetakeFaultLock } from "./fault-lock";
-import { MKWRITE_COMPLETED, MKWRITE_KARA, REJECT_GENERATION, REJECT_NONE, callPageMkwrite, pageStillPrepared } from "./mkwrite";
+import {
+  MKWRITE_COMPLETED, MKWRITE_KARA, REJECT_GENERATION, REJECT_MAPPING, REJECT_NONE, callPageMkwrite, pageStillPrepared,
+} from "./mkwrite";
 import { putPage } from "./page-alloc";
 import { Page, getPage, isNullPage, lockPage, unlockPage } from "./page";
 import { MmState, mmState } from "./state";
+import { VmArea, assertVma } from "./vma";
 
 function emit(id: u32, vmf: VmFault, b: u64): void {
   const s = sched();
@@ -38,7 +50,9 @@ function emit(id: u32, vmf: VmFault, b: u64): void {
 
 /** First attempt of a fault that may come back: the lock may go. */
 export function mayDropFaultLock(vmf: VmFault): bool {
-  if ((vmf.flags & FAULT_FLAG_ALLOW_RETRY) == 0) return false;
+  if ((vmf.flags & FAULT_FLAG_ALLOW_RETRY) == 0 && !(MUTANTS && mutant(M_UNLOCKABLE_IGNORED))) return false;
+  if (MUTANTS && mutant(M_TRIED_IGNORED)) return true;
+  if (MUTANTS && mutant(M_VMA_PASS_UNTRIED)) return (vmf.flags & (FAULT_FLAG_TRIED | FAULT_FLAG_RETRY_NOWAIT)) == 0;
   return (vmf.flags & (FAULT_FLAG_TRIED | FAULT_FLAG_RETRY_NOWAIT)) == 0 && vmf.unlockedAttempts == 0;
 }
 
@@ -58,6 +72,7 @@ export function stashKeep(vmf: VmFault, page: Page): void {
   getPage(page);
   vmf.stash = page;
   vmf.stashGeneration = page.generation;
+  if (MUTANTS && mutant(M_STASH_SAVED_MAPPING)) vmf.stashEnd = page.mapping;
   mmState().stashes++;
   unlockPage(page);
 }
@@ -68,19 +83,28 @@ function reject(vmf: VmFault, why: u32): void {
   emit(TP_MKWRITE_STASH_REJECTED, vmf, why);
 }
 
+/** A mutant's: the stash has no generation, and a page that was cleaned and dirtied again is "the same dirty" (S9). */
+function cleanedUnseen(): bool {
+  return mutant(M_STASH_GENERATION) || mutant(M_STASH_DIRTY_ONLY) || mutant(M_STASH_UNCHECKED);
+}
+
 /** Second attempt: is the stashed page what this fault needs? True: it is locked and stays so. The stash is empty afterwards. */
 function stashAccept(vmf: VmFault, page: Page): bool {
   const stash = vmf.stash;
   if (isNullPage(stash)) return false;
   lockPage(stash);
   let why = pageStillPrepared(stash, vmf.file.mapping, vmf.pgoff);
-  if (why == REJECT_NONE && stash.generation != vmf.stashGeneration) why = REJECT_GENERATION;
+  if (MUTANTS && why == REJECT_MAPPING && mutant(M_STASH_SAVED_MAPPING)) {
+    why = pageStillPrepared(stash, changetype<AddressSpace>(<usize>vmf.stashEnd), vmf.pgoff);
+  }
+  if (why == REJECT_NONE && stash.generation != vmf.stashGeneration && !(MUTANTS && cleanedUnseen())) why = REJECT_GENERATION;
   // ->fault found the page of this offset in the cache; a page of the mapping at the index is that page.
   if (why == REJECT_NONE) assert(changetype<usize>(stash) == changetype<usize>(page), "[page-2] one page an index");
   else {
     unlockPage(stash);
     reject(vmf, why);
   }
+  if (MUTANTS && why != REJECT_NONE && mutant(M_STASH_LEAK_REJECT)) vmf.stash = changetype<Page>(0);
   stashDrop(vmf);
   if (why != REJECT_NONE) return false;
   mmState().stashAccepted++;
@@ -109,6 +133,18 @@ export function genericPageMkwriteNommapsem(vmf: VmFault, page: Page, regime: u3
   return unlockedAttempt(vmf, page, regime);
 }
 
+/** A mutant's: RETRY is returned with mmap_sem taken again, as v1 of the patch did (D1). */
+function retakeBlindly(vmf: VmFault): void {
+  downRead(vmf.mm.mmapSem);
+  vmf.lockKind = FAULT_LOCK_MMAP;
+}
+
+/** A mutant's: the lock is waited for with the page locked. */
+function queueForFaultLock(vmf: VmFault): void {
+  downRead(vmf.mm.mmapSem);
+  upRead(vmf.mm.mmapSem);
+}
+
 function unlockedAttempt(vmf: VmFault, page: Page, regime: u32): u32 {
   const kind = vmf.lockKind;
   const vmaAt = changetype<usize>(vmf.vma);
@@ -116,12 +152,18 @@ function unlockedAttempt(vmf: VmFault, page: Page, regime: u32): u32 {
   vmf.unlockedAttempts++;
   mmState().unlockedAttempts++;
   emit(TP_MKWRITE_UNLOCKED, vmf, kind);
+  assert(vmf.unlockedAttempts == 1, "[mk-5] at most one unlocked attempt per fault");
   releaseFaultLock(vmf);
   const ret = callPageMkwrite(vmf, page, 0);
+  if (MUTANTS && mutant(M_VMA_AFTER_DROP)) assertVma(changetype<VmArea>(vmaAt));
   if ((ret & VM_FAULT_LOCKED) == 0) {
     mmState().unlockedFailures++;
+    if (MUTANTS && (ret & VM_FAULT_ERROR) != 0 && mutant(M_ERROR_AFTER_DROP)) return ret;
+    if (MUTANTS && (ret & VM_FAULT_NOPAGE) != 0 && mutant(M_NOPAGE_AFTER_DROP)) return ret;
+    if (MUTANTS && mutant(M_RETRY_LOCKED)) retakeBlindly(vmf);
     return VM_FAULT_RETRY;
   }
+  if (MUTANTS && regime == MKWRITE_COMPLETED && mutant(M_COMPLETED_QUEUES)) queueForFaultLock(vmf);
   if (regime == MKWRITE_COMPLETED && tryRetakeFaultLock(vmf, kind, vmaAt, vmaSeq)) {
     vmf.relocked = 1;
     mmState().mkwriteCompleted++;

@@ -10,6 +10,7 @@
  * Locks: i_pages for the marks; the page lock for clearing.
  * Why not dirty bits in PTEs alone: writeback asks the mapping, not every page table.
  */
+import { M_REDIRTY_LOST, M_WRITEBACK_NO_WAKE, mutant } from "../lib/mutant";
 import { XA_MARK_0, XA_MARK_1, xaClearMark, xaSetMark } from "../lib/xarray";
 import { traceEmit } from "../lib/trace";
 import { TP_WRITEBACK_DIRTY_PAGE } from "../tracepoints";
@@ -88,6 +89,8 @@ export function endPageWriteback(page: Page): void {
   mapping.nrWriteback--;
   mmState().nrWriteback--;
   spinUnlock(mapping.pagesLock);
-  clearBitAndWake(changetype<usize>(page), PG_WRITEBACK);
+  if (MUTANTS && page.test(PG_DIRTY) && mutant(M_REDIRTY_LOST)) clearDirtyMark(page, mapping);
+  if (MUTANTS && mutant(M_WRITEBACK_NO_WAKE)) page.clear(PG_WRITEBACK);
+  else clearBitAndWake(changetype<usize>(page), PG_WRITEBACK);
   writebackEnded();
 }

@@ -10,6 +10,7 @@
  * swap (DECISIONS: anonymous memory under pressure ends in an OOM kill).
  */
 import { itFirstOverlap, itNextOverlap } from "../lib/interval-tree";
+import { M_MKCLEAN_KEEPS_WRITE, M_MKCLEAN_NO_FLUSH, mutant } from "../lib/mutant";
 import { PTE_A, PTE_D, PTE_W, pteDirty, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
 import { C_PAGE_MKCLEAN, C_RMAP, chargeCost } from "../sched/cost";
 import { downRead, upRead } from "../sched/rwsem";
@@ -55,8 +56,8 @@ function visitPte(vma: VmArea, page: Page, what: u32): u32 {
 function changePte(mm: MmStruct, page: Page, slot: usize, pte: u64, address: u64, what: u32): u32 {
   if (what == WALK_MKCLEAN) {
     if (!pteDirty(pte) && !pteWritable(pte)) return 0;
-    store<u64>(slot, pte & ~(PTE_W | PTE_D));
-    flushTlbPage(mm, address);
+    store<u64>(slot, MUTANTS && mutant(M_MKCLEAN_KEEPS_WRITE) ? pte & ~PTE_D : pte & ~(PTE_W | PTE_D));
+    if (!(MUTANTS && mutant(M_MKCLEAN_NO_FLUSH))) flushTlbPage(mm, address);
     return pteDirty(pte) ? 1 : 0;
   }
   if (what == WALK_REFERENCED) {

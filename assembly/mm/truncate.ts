@@ -13,6 +13,7 @@
  */
 import { XaCursor, xaFind } from "../lib/xarray";
 import { IntervalNode, itFirstOverlap, itNextOverlap } from "../lib/interval-tree";
+import { M_TRUNCATE_NO_SECOND_UNMAP, M_TRUNCATE_NO_WAIT, M_TRUNCATE_SKIPS_MAPPED, mutant } from "../lib/mutant";
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { downRead, upRead } from "../sched/rwsem";
 import { AddressSpace } from "./address-space";
@@ -53,8 +54,8 @@ function unmapInVma(node: IntervalNode, startPgoff: u32, endPgoff: u32, evenCows
 /** One page goes. The caller holds a reference and the page lock; true when it was still in the mapping. */
 function truncatePage(mapping: AddressSpace, page: Page): bool {
   if (page.mapping != changetype<usize>(mapping)) return false;
-  waitOnPageWriteback(page);
-  if (page.mapcount != 0) pageUnmap(page);
+  if (!(MUTANTS && mutant(M_TRUNCATE_NO_WAIT))) waitOnPageWriteback(page);
+  if (page.mapcount != 0 && !(MUTANTS && mutant(M_TRUNCATE_SKIPS_MAPPED))) pageUnmap(page);
   const f = mapping.ops.invalidatePage;
   if (changetype<usize>(f) != 0) f(page, 0, PAGE_SIZE);
   cancelDirtyPage(page);
@@ -104,7 +105,7 @@ export function truncatePageCache(mapping: AddressSpace, newSizeBytes: u64): voi
   unmapMappingRange(mapping, first, u32.MAX_VALUE, true);
   truncateRange(mapping, first, u32.MAX_VALUE);
   // A private mapping may have faulted a page in between.
-  unmapMappingRange(mapping, first, u32.MAX_VALUE, true);
+  if (!(MUTANTS && mutant(M_TRUNCATE_NO_SECOND_UNMAP))) unmapMappingRange(mapping, first, u32.MAX_VALUE, true);
   const tail = <u32>newSizeBytes & (PAGE_SIZE - 1);
   if (tail != 0) zeroPartial(mapping, <u32>(newSizeBytes >> PAGE_SHIFT), tail, PAGE_SIZE);
 }

@@ -17,6 +17,7 @@
  */
 import { IntervalNode, itFirst, itFirstOverlap, itInsert, itLast, itNext, itPrev, itRemove } from "../lib/interval-tree";
 import { ENOMEM } from "../lib/errno";
+import { M_VMA_SEQ_KEPT, mutant } from "../lib/mutant";
 import { MAX_MAP_COUNT, MAX_TOTAL_VM, MMAP_MIN_ADDR, TASK_SIZE } from "../config";
 import { PAGE_SHIFT } from "../memlayout";
 import { C_VMA_CREATE, C_VMA_SPLIT, chargeCost } from "../sched/cost";
@@ -34,6 +35,7 @@ function vmaOfNode(node: IntervalNode): VmArea {
 /** The tree changed: cached VMAs are stale, and the VMA is not what it was for anybody who remembers its stamp. */
 export function vmaTouched(mm: MmStruct, vma: VmArea): void {
   mm.vmaSeq++;
+  if (MUTANTS && mutant(M_VMA_SEQ_KEPT) && vma.seq != 0) return;
   vma.seq = ++mmState().vmaStamp;
 }
 

@@ -17,6 +17,7 @@
  */
 import { XA_MARK_0, XA_MARK_1, XaCursor, xaFindMarked } from "../lib/xarray";
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst } from "../lib/list";
+import { M_ERRSEQ_SILENT, M_MSYNC_NO_WAIT, M_UNPREPARE_SKIPPED, mutant } from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import { TP_BALANCE_DIRTY_PAGES, TP_WAIT_ON_PAGE_WRITEBACK, TP_WRITEBACK_SINGLE_INODE, TP_WRITEBACK_START } from "../tracepoints";
 import { C_BALANCE_DIRTY, C_PAGE_CACHE_LOOKUP, chargeCost } from "../sched/cost";
@@ -175,7 +176,7 @@ export function filemapFdatawait(mapping: AddressSpace, startPgoff: u32, endPgof
 /** Writes the dirty pages of a range and waits for them. Returns -errno of the start; errors of the IO: fileCheckWbError. */
 export function filemapWriteAndWait(mapping: AddressSpace, startPgoff: u32, endPgoff: u32): i32 {
   const error = writeMapping(mapping, startPgoff, endPgoff, true);
-  filemapFdatawait(mapping, startPgoff, endPgoff);
+  if (!(MUTANTS && mutant(M_MSYNC_NO_WAIT))) filemapFdatawait(mapping, startPgoff, endPgoff);
   return error;
 }
 
@@ -187,6 +188,7 @@ export function mappingSetError(mapping: AddressSpace, errno: i32): void {
 /** -errno when writeback failed since this file last asked. */
 export function fileCheckWbError(file: File): i32 {
   const at = changetype<usize>(file.mapping) + offsetof<AddressSpace>("wbErr");
+  if (MUTANTS && mutant(M_ERRSEQ_SILENT)) return 0;
   return errseqCheckAndAdvance(at, changetype<usize>(file) + offsetof<File>("wbErr"));
 }
 
@@ -242,6 +244,7 @@ export function pagePrepare(page: Page, endBytes: u64): void {
 /** Blocks of the page lost their space (a partial hole punch): prepared before is not prepared now (S9, S10). */
 export function pageUnprepare(page: Page): void {
   assert(pageLocked(page), "[mk-2] a page is prepared under its lock");
+  if (MUTANTS && mutant(M_UNPREPARE_SKIPPED)) return;
   page.preparedEnd = 0;
   page.generation++;
 }

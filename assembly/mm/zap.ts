@@ -13,6 +13,7 @@
 import { PTE_SPECIAL, PTE_W, pteDirty, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
 import { PAGE_SIZE } from "../memlayout";
 import { ENOMEM } from "../lib/errno";
+import { M_FORK_NO_FLUSH, M_FORK_PARENT_WRITABLE, M_MPROTECT_NO_FLUSH, M_MUNMAP_NO_FLUSH, M_ZAP_DIRTY_LOST, mutant } from "../lib/mutant";
 import { C_FORK_PTE, C_PTE_SET, C_PTE_ZAP, chargeCost } from "../sched/cost";
 import { syncPoint } from "../sched/core";
 import { currentTask } from "../sched/state";
@@ -64,7 +65,7 @@ function gatherFull(g: MmuGather): bool {
 }
 
 function gatherFlush(g: MmuGather, mm: MmStruct): void {
-  if (g.start < g.end) flushTlbRange(mm, g.start, g.end);
+  if (g.start < g.end && !(MUTANTS && mutant(M_MUNMAP_NO_FLUSH))) flushTlbRange(mm, g.start, g.end);
   g.start = u64.MAX_VALUE;
   g.end = 0;
   const slots = gatherSlots(g);
@@ -87,7 +88,7 @@ function zapPte(g: MmuGather, mm: MmStruct, slot: usize, pte: u64): void {
   store<u64>(slot, 0);
   if ((pte & PTE_SPECIAL) != 0) return;
   const page = pfnToPage(ptePfn(pte));
-  if (pteDirty(pte) && !page.test(PG_SWAPBACKED)) setPageDirty(page);
+  if (pteDirty(pte) && !page.test(PG_SWAPBACKED) && !(MUTANTS && mutant(M_ZAP_DIRTY_LOST))) setPageDirty(page);
   pageRemoveRmap(page);
   forgetRss(mm, page);
   store<u32>(gatherSlots(g) + (g.count << 2), <u32>changetype<usize>(page));
@@ -165,7 +166,7 @@ export function changeProtection(mm: MmStruct, vma: VmArea, start: u64, end: u64
     at = pteRangeNext(mm, at + PAGE_SIZE, end);
   }
   assert(vma.mm == changetype<usize>(mm), "the VMA is of this mm");
-  if (changed) flushTlbRange(mm, start, end);
+  if (changed && !(MUTANTS && mutant(M_MPROTECT_NO_FLUSH))) flushTlbRange(mm, start, end);
   mm.tlbFlushPending--;
 }
 
@@ -229,7 +230,7 @@ export function copyPageRange(child: MmStruct, parent: MmStruct, vma: VmArea): i
     // A device's frame is faulted in again: no reference would keep it from a truncation that has passed the child already.
     if (ptePresent(pte) && !deviceFrame(pte)) {
       chargeCost(C_FORK_PTE);
-      if (pteWritable(pte)) {
+      if (pteWritable(pte) && !(MUTANTS && mutant(M_FORK_PARENT_WRITABLE))) {
         pte &= ~PTE_W;
         store<u64>(slot, pte);
         protectedAny = true;
@@ -239,7 +240,7 @@ export function copyPageRange(child: MmStruct, parent: MmStruct, vma: VmArea): i
     unlockPte(slot);
     at = pteRangeNext(parent, at + PAGE_SIZE, vma.end);
   }
-  if (protectedAny) flushTlbMm(parent);
+  if (protectedAny && !(MUTANTS && mutant(M_FORK_NO_FLUSH))) flushTlbMm(parent);
   parent.tlbFlushPending--;
   return result;
 }

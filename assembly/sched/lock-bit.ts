@@ -11,6 +11,7 @@
  * Why not a mutex in every page: 32 bytes a page, for locks that are almost never contended.
  */
 import { ListHead, listAddTail, listDelInit, listInit, listNext } from "../lib/list";
+import { M_LOCKBIT_WAKE_LOST, mutant } from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import { bootAlloc } from "../memlayout";
 import { TP_PAGE_LOCK_WAIT } from "../tracepoints";
@@ -183,7 +184,7 @@ function clearOrHandOver(word: usize, bit: u32): void {
     store<u32>(word, old & ~(1 << bit));
     return;
   }
-  const heir = wakeWaiters(word, bit);
+  const heir = MUTANTS && mutant(M_LOCKBIT_WAKE_LOST) ? changetype<Task>(0) : wakeWaiters(word, bit);
   if (isNullTask(heir)) {
     store<u32>(word, load<u32>(word) & ~(1 << bit));
     return;

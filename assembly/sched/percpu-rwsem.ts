@@ -10,6 +10,7 @@
  * Why not real per-CPU words: the sum is what both sides ask for; that a reader pays no line transfer is in the cost.
  */
 import { listInit } from "../lib/list";
+import { M_PERCPU_WAKE_LOST, mutant } from "../lib/mutant";
 import { syncPoint } from "./core";
 import { C_ATOMIC_LOCAL, chargeCost } from "./cost";
 import { LOCK_READ, LOCK_WRITE, lockAcquired, lockContended, lockOrder, lockReleased } from "./lockdep";
@@ -79,7 +80,7 @@ export function percpuUpRead(sem: PercpuRwsem): void {
   assert(sem.readers != 0, "[pcpu-1] a reader leaves");
   lockReleased(changetype<usize>(sem));
   sem.readers--;
-  if (sem.readers == 0 && sem.writers != 0) wakeOne(sem.writeQueue);
+  if (sem.readers == 0 && sem.writers != 0 && !(MUTANTS && mutant(M_PERCPU_WAKE_LOST))) wakeOne(sem.writeQueue);
 }
 
 export function percpuDownWrite(sem: PercpuRwsem): void {

@@ -20,6 +20,7 @@
  * explorer would have to branch on; the wake-up latency it saves is a cost in the table.
  */
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst, listInit, listNext } from "../lib/list";
+import { M_RWSEM_READER_PASSES, M_RWSEM_WAKE_LOST, mutant } from "../lib/mutant";
 import { traceEmit } from "../lib/trace";
 import { TP_CONTENTION_BEGIN, TP_CONTENTION_END, TP_RWSEM_HANDOFF } from "../tracepoints";
 import { CacheLine, lineReset, touchLine } from "./cache-line";
@@ -87,7 +88,7 @@ export function rwsemIsContended(sem: RwSemaphore): bool {
 
 /** [rwsem-2] */
 function mayRead(sem: RwSemaphore): bool {
-  return none(sem.writer) && listEmpty(sem.waiters);
+  return none(sem.writer) && (listEmpty(sem.waiters) || (MUTANTS && mutant(M_RWSEM_READER_PASSES)));
 }
 
 function mayWrite(sem: RwSemaphore, task: Task): bool {
@@ -119,6 +120,7 @@ export function downReadTouched(sem: RwSemaphore): i32 {
 
 function readOrWait(sem: RwSemaphore, state: u32): i32 {
   if (mayRead(sem)) {
+    if (EXPLORE) assert(listEmpty(sem.waiters), "[rwsem-2] a reader passes those who wait");
     sem.readers++;
     lockAcquired(changetype<usize>(sem), sem.classId, LOCK_READ);
     return 0;
@@ -305,7 +307,7 @@ export function upWrite(sem: RwSemaphore): void {
   assert(changetype<usize>(sem.writer) == changetype<usize>(currentTask()), "[rwsem-1] up_write by its writer");
   lockReleased(changetype<usize>(sem));
   sem.writer = changetype<Task>(0);
-  rwsemWake(sem);
+  if (!(MUTANTS && mutant(M_RWSEM_WAKE_LOST))) rwsemWake(sem);
 }
 
 /** The writer goes on as a reader; waiting readers join it. */

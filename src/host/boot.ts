@@ -35,6 +35,7 @@ export function bootKernel(module: WebAssembly.Module, config: MachineConfig): B
   if (error !== 0) {
     throw new ConfigError(`memory of ${numbers.frames * 4096} bytes is too small for ${numbers.cpus} CPUs (errno ${-error})`);
   }
+  if (config.mutant !== undefined) selectMutant(kernel, memory, config.mutant);
   // After boot, which fills in the disk it assumes.
   writeDiskModel(new DataView(memory.buffer), kernel.diskModelPtr(), config.disk ?? {});
   return { kernel, memory };
@@ -93,6 +94,19 @@ function setCosts(kernel: KernelExports, memory: WebAssembly.Memory, costs: Read
     }
     table[id] = ns;
   }
+}
+
+/** Every mutant that the kernel can be made into, by number; number 0 is the healthy kernel. Empty for a build without mutants. */
+export function mutantNames(kernel: KernelExports, memory: WebAssembly.Memory): string[] {
+  return nameTable(memory, kernel.mutantName);
+}
+
+function selectMutant(kernel: KernelExports, memory: WebAssembly.Memory, name: string): void {
+  const names = mutantNames(kernel, memory);
+  if (names.length === 0) throw new ConfigError(`mutant is ${name}; only the explorer's build of the kernel has mutants`);
+  const id = names.indexOf(name);
+  if (id < 0) throw new ConfigError(`mutant is ${name}; the mutants are ${names.slice(1).join(", ")}`);
+  kernel.mutantSelect(id);
 }
 
 /** The cost table in force, ns by name. */

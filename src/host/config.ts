@@ -53,6 +53,8 @@ export interface MachineConfig {
   pagePoison?: boolean;
   /** Histograms for what guests measure (guest/mem.ts: record). Default 4. */
   recorders?: number;
+  /** A slip that the kernel is to make (assembly/lib/mutant.ts); the explorer's build alone can. Default none. */
+  mutant?: string;
   /** Costs to override, ns by name. */
   costs?: Readonly<Record<string, number>>;
 }
@@ -125,6 +127,7 @@ const FIELDS: Readonly<Record<keyof MachineConfig, true>> = {
   faultAroundPages: true,
   pagePoison: true,
   recorders: true,
+  mutant: true,
   costs: true,
 };
 

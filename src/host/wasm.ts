@@ -70,6 +70,9 @@ export interface KernelExports {
   blockInFlightNext: (bio: number) => number;
   blockBioField: (bio: number, field: number) => number;
   fsckLawName: (n: number) => number;
+  mutantName: (id: number) => number;
+  mutantReached: () => number;
+  mutantSelect: (id: number) => number;
   benchSwitch: (pairs: number) => number;
   benchMmuHits: (count: number) => number;
 }

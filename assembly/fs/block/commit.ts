@@ -16,6 +16,7 @@
 import { ENOMEM } from "../../lib/errno";
 import { crc32c } from "../../lib/crc32c";
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst, listNext } from "../../lib/list";
+import { M_JOURNAL_DATA_UNORDERED, M_JOURNAL_NOT_DURABLE, M_JOURNAL_NO_BARRIER, mutant } from "../../lib/mutant";
 import { kmemCacheFree } from "../../lib/slab";
 import { traceEmit } from "../../lib/trace";
 import { PAGE_SIZE } from "../../memlayout";
@@ -217,7 +218,9 @@ function writeLog(fs: BlockFs, txn: Transaction, count: u32): i32 {
 
 /** One block behind a barrier, durable on return ([jnl-5] [jnl-6]). */
 function writeBehindBarrier(fs: BlockFs, block: u32, memoryAt: usize): i32 {
-  const bio = blockBio(fs, BIO_WRITE, REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA, block);
+  const before = MUTANTS && mutant(M_JOURNAL_NO_BARRIER) ? 0 : REQ_PREFLUSH;
+  const durable = MUTANTS && mutant(M_JOURNAL_NOT_DURABLE) ? 0 : REQ_FUA;
+  const bio = blockBio(fs, BIO_WRITE, REQ_META | REQ_SYNC | before | durable, block);
   if (isNullBio(bio)) return -ENOMEM;
   bioAddMemory(bio, memoryAt, fs.blockSize);
   const status = submitBioWait(bio);
@@ -247,7 +250,7 @@ function commit(fs: BlockFs): void {
   j.committing = txn;
   j.running = changetype<Transaction>(0);
   wakeAll(j.wait);
-  while (txn.dataInFlight != 0) sleepOn(j.wait, TASK_UNINTERRUPTIBLE);
+  while (txn.dataInFlight != 0 && !(MUTANTS && mutant(M_JOURNAL_DATA_UNORDERED))) sleepOn(j.wait, TASK_UNINTERRUPTIBLE);
   let error = writeLog(fs, txn, blocks - 1);
   if (error == 0) error = writeBehindBarrier(fs, logBlockOf(j, txn.logStart + blocks - 1), stagingAt(fs, blocks - 1));
   stagingFree(j);

@@ -14,6 +14,7 @@
  * Why not promises before the page lock, as btrfs: only the page knows which of its blocks need one, and ENOSPC must be exact.
  */
 import { EAGAIN, EFAULT, EIO, ENOMEM, ENOSPC } from "../../lib/errno";
+import { M_CALLBACK_MAPPING, mutant } from "../../lib/mutant";
 import { AddressSpace } from "../../mm/address-space";
 import { VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VmFault } from "../../mm/fault";
 import { Page, lockPage, unlockPage } from "../../mm/page";
@@ -39,7 +40,7 @@ export function vmfFsError(error: i32): u32 {
 
 /** 0 when a locked page is still the file's at its place and below the end, else STORE_GONE. */
 export function checkPage(mapping: AddressSpace, page: Page, pgoff: u32, bi: BlockInode): i32 {
-  if (page.mapping != changetype<usize>(mapping) || page.index != pgoff) return STORE_GONE;
+  if ((page.mapping != changetype<usize>(mapping) || page.index != pgoff) && !(MUTANTS && mutant(M_CALLBACK_MAPPING))) return STORE_GONE;
   return pageReach(bi.fs, page, mapping.sizeBytes) == 0 ? STORE_GONE : 0;
 }
 

@@ -13,6 +13,7 @@
  * Why not zero a file's end whenever it moves down: what is behind it matters only when it moves up again.
  */
 import { EAGAIN, EIO, ENOMEM, ENOSPC, isErr, ptrErr } from "../../lib/errno";
+import { M_EXTEND_NO_MKCLEAN, mutant } from "../../lib/mutant";
 import { PAGE_SHIFT, PAGE_SIZE } from "../../memlayout";
 import { AddressSpace, File } from "../../mm/address-space";
 import { findGetPage, grabCachePage } from "../../mm/filemap";
@@ -128,7 +129,7 @@ export function extendPrepare(bi: BlockInode): i32 {
   let error = unsafe ? makeUptodate(page) : 0;
   if (error == 0) {
     // A store that came before is dirty and stays so; one that comes now runs page_mkwrite again.
-    if (pageMkclean(page) != 0) setPageDirty(page);
+    if (!(MUTANTS && mutant(M_EXTEND_NO_MKCLEAN)) && pageMkclean(page) != 0) setPageDirty(page);
     memory.fill(pageAddress(page) + offset, 0, PAGE_SIZE - offset);
     const block = offset >> bi.fs.blockShift;
     if (unsafe) error = promiseBlocks(bi, page, block, block + 1);
@@ -166,7 +167,7 @@ export function sizeExtend(bi: BlockInode, sizeBytes: u64): void {
 /** Bytes [from, to) of a locked page become zero, whatever stores are under way. */
 function zeroBehind(page: Page, from: u32, to: u32): void {
   assert(pageLocked(page), "[wr-1] a tail is zeroed under the page lock");
-  if (pageMkclean(page) != 0) setPageDirty(page);
+  if (!(MUTANTS && mutant(M_EXTEND_NO_MKCLEAN)) && pageMkclean(page) != 0) setPageDirty(page);
   if (from < to) memory.fill(pageAddress(page) + from, 0, to - from);
 }
 

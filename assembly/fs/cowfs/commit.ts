@@ -16,6 +16,7 @@
  */
 import { crc32c } from "../../lib/crc32c";
 import { EIO, ENOMEM, EROFS } from "../../lib/errno";
+import { M_COMMIT_NO_BARRIER, M_SUPER_NOT_DURABLE, mutant } from "../../lib/mutant";
 import { traceEmit } from "../../lib/trace";
 import { TP_COWFS_COMMIT } from "../../tracepoints";
 import { BIO_WRITE, REQ_FUA, REQ_META, REQ_SYNC, Bio, bioAddPage, bioAlloc, bioFree, isNullBio } from "../../block/bio";
@@ -134,10 +135,11 @@ function writeTransaction(info: CowfsInfo): i32 {
   const transid = info.committing;
   traceEmit(nowNs(), TP_COWFS_COMMIT, sched().cpu.id, currentTask().id, transid, liveBlocks(info));
   let error = writeTreeBlocks(info, dirtyBit(transid));
-  if (error == 0) error = blkdevIssueFlush();
-  if (error == 0) error = writeSuper(info, SUPER_CLUSTER, REQ_FUA);
+  if (error == 0 && !(MUTANTS && mutant(M_COMMIT_NO_BARRIER))) error = blkdevIssueFlush();
+  const careless = MUTANTS && mutant(M_SUPER_NOT_DURABLE);
+  if (error == 0) error = writeSuper(info, SUPER_CLUSTER, careless ? 0 : REQ_FUA);
   if (error == 0) error = writeSuper(info, info.mirrorCluster, 0);
-  if (error == 0) error = blkdevIssueFlush();
+  if (error == 0 && !careless) error = blkdevIssueFlush();
   if (error != 0) transactionAbort(info, error);
   else {
     info.committed = transid;

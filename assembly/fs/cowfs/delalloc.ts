@@ -14,6 +14,7 @@
  * Why not an extent tree of states, as btrfs: the bits are where the pages are, and a page is what a fault asks about.
  */
 import { listAddTail, listDelInit } from "../../lib/list";
+import { M_DELALLOC_KEPT, M_DELALLOC_TWICE, mutant } from "../../lib/mutant";
 import { PAGE_SIZE } from "../../memlayout";
 import { AddressSpace } from "../../mm/address-space";
 import { PG_DIRTY, Page, pageLocked } from "../../mm/page";
@@ -59,7 +60,7 @@ function countChanged(info: CowfsInfo, ci: CowInode, blocks: i32): void {
 export function delallocSet(inode: Inode, page: Page, bits: u32): u32 {
   assert(pageLocked(page), "[ps-1] delalloc changes under the page lock");
   chargeCost(C_DELALLOC);
-  const added = bits & ~delallocBits(page);
+  const added = MUTANTS && mutant(M_DELALLOC_TWICE) ? bits : bits & ~delallocBits(page);
   const blocks = <u32>popcnt(added);
   page.priv |= added;
   if (blocks != 0) countChanged(infoOf(inode), cowInode(inode), blocks);
@@ -78,7 +79,7 @@ export function delallocDrop(inode: Inode, page: Page, bits: u32): void {
   assert(pageLocked(page), "[ps-1] delalloc changes under the page lock");
   const gone = delallocBits(page) & bits;
   if (gone == 0) return;
-  page.priv &= ~gone;
+  if (!(MUTANTS && mutant(M_DELALLOC_KEPT))) page.priv &= ~gone;
   const blocks = <u32>popcnt(gone);
   countChanged(infoOf(inode), cowInode(inode), -(<i32>blocks));
   releaseSpace(infoOf(inode), blocks, blocks);

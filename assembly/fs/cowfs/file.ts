@@ -17,6 +17,10 @@
  * Why not keep the reservation of a page that is prepared already: it is given back at once; asking first would need the lock.
  */
 import { EINVAL, EIO, ENOMEM, ENOTTY, EROFS, isErr, ptrErr } from "../../lib/errno";
+import {
+  M_CALLBACK_MAPPING, M_EXTEND_NO_MKCLEAN, M_FSYNC_ORDERED, M_ORDERED_NOT_WAITED, M_PAGE_LOCK_FIRST, M_RESERVE_LEAK_NOPAGE,
+  M_RESERVE_RELEASED_TWICE, mutant,
+} from "../../lib/mutant";
 import { xaLoad } from "../../lib/xarray";
 import { PAGE_SIZE } from "../../memlayout";
 import { AddressSpace, File } from "../../mm/address-space";
@@ -164,7 +168,7 @@ export function cowfsWriteEnd(file: File, mapping: AddressSpace, pos: u64, lenBy
 function growInPage(inode: Inode, page: Page, pos: u64, newSize: u64): void {
   const oldSize = inode.mapping.sizeBytes;
   if (oldSize >> 12 == page.index && (oldSize & (PAGE_SIZE - 1)) != 0) {
-    if (pageMkclean(page) != 0) setPageDirty(page);
+    if (!(MUTANTS && mutant(M_EXTEND_NO_MKCLEAN)) && pageMkclean(page) != 0) setPageDirty(page);
     zeroGap(page, oldSize, pos);
   }
   iSizeWrite(inode, newSize);
@@ -196,7 +200,7 @@ export function extendSize(inode: Inode, newSize: u64): void {
   lockPage(page);
   if (page.mapping == changetype<usize>(mapping)) {
     waitOnPageWriteback(page);
-    if (pageMkclean(page) != 0) setPageDirty(page);
+    if (!(MUTANTS && mutant(M_EXTEND_NO_MKCLEAN)) && pageMkclean(page) != 0) setPageDirty(page);
     zeroGap(page, oldSize, newSize);
   }
   iSizeWrite(inode, newSize);
@@ -211,7 +215,9 @@ export function cowfsPageMkwrite(vmf: VmFault): u32 {
   const blocks = info.clusterBlocks;
   if (writable(info, inode) != 0) return VM_FAULT_SIGBUS;
   sbStartPagefault(inode.sb);
+  if (MUTANTS && mutant(M_PAGE_LOCK_FIRST)) lockPage(vmf.page);
   let error = reserveSpace(info, blocks, blocks, 0, false);
+  if (MUTANTS && mutant(M_PAGE_LOCK_FIRST)) unlockPage(vmf.page);
   if (error == 0) {
     error = fileUpdateTime(vmf.file);
     if (error != 0) releaseSpace(info, blocks, blocks);
@@ -231,14 +237,15 @@ function mkwriteLocked(vmf: VmFault, inode: Inode, info: CowfsInfo, blocks: u32)
     downRead(mapping.invalidateLock);
     lockPage(page);
     const size = mapping.sizeBytes;
-    if (page.mapping != changetype<usize>(mapping) || page.index != vmf.pgoff || start >= size) {
+    const moved = page.mapping != changetype<usize>(mapping) || page.index != vmf.pgoff;
+    if ((moved || start >= size) && !(MUTANTS && mutant(M_CALLBACK_MAPPING))) {
       unlockPage(page);
       upRead(mapping.invalidateLock);
-      releaseSpace(info, blocks, blocks);
+      if (!(MUTANTS && mutant(M_RESERVE_LEAK_NOPAGE))) releaseSpace(info, blocks, blocks);
       return VM_FAULT_NOPAGE;
     }
     waitOnPageWriteback(page);
-    if (!hasOrdered(inode, start, start + PAGE_SIZE)) break;
+    if ((MUTANTS && mutant(M_ORDERED_NOT_WAITED)) || !hasOrdered(inode, start, start + PAGE_SIZE)) break;
     unlockPage(page);
     upRead(mapping.invalidateLock);
     waitOrderedRange(inode, start, start + PAGE_SIZE);
@@ -246,6 +253,7 @@ function mkwriteLocked(vmf: VmFault, inode: Inode, info: CowfsInfo, blocks: u32)
   // Blocks beyond round_up(i_size) were promised in vain, and so were those that are delalloc already.
   const used = delallocSet(inode, page, blocksBelow(info, vmf.pgoff, mapping.sizeBytes));
   releaseSpace(info, blocks - used, blocks - used);
+  if (MUTANTS && mutant(M_RESERVE_RELEASED_TWICE)) releaseSpace(info, blocks - used, blocks - used);
   const left = mapping.sizeBytes - start;
   if (left < PAGE_SIZE) memory.fill(pageAddress(page) + <u32>left, 0, PAGE_SIZE - <u32>left);
   dirtied(info, page);
@@ -260,7 +268,7 @@ export function cowfsFsync(file: VfsFile, startBytes: u64, endBytes: u64, dataOn
   const info = infoOf(inode);
   const last = endBytes >> 12;
   const error = filemapWriteAndWait(inode.mapping, <u32>(startBytes >> 12), last > u32.MAX_VALUE ? u32.MAX_VALUE : <u32>last);
-  waitOrderedRange(inode, startBytes, endBytes == u64.MAX_VALUE ? endBytes : endBytes + 1);
+  if (!(MUTANTS && mutant(M_FSYNC_ORDERED))) waitOrderedRange(inode, startBytes, endBytes == u64.MAX_VALUE ? endBytes : endBytes + 1);
   // Nothing of what a file needs to be found is written ahead of its transaction, so a commit it is, for data alone as well.
   const transid = cowInode(inode).lastTrans;
   const result = info.readOnly != 0 || transid <= info.committed ? 0 : commitUpTo(info, transid);

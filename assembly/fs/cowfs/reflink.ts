@@ -13,6 +13,7 @@
  * Why not one transaction: a large clone would keep all its leaves dirty in memory.
  */
 import { EINVAL, ENOMEM, EROFS } from "../../lib/errno";
+import { M_REFLINK_UNFLUSHED, mutant } from "../../lib/mutant";
 import { filemapWriteAndWait } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { VfsFile } from "../file";
@@ -47,7 +48,7 @@ export function cowfsRemapFileRange(src: VfsFile, srcPos: u64, dst: VfsFile, dst
   const scratch = scratchAlloc();
   if (scratch == 0) return -ENOMEM;
   lockMappings(from, to);
-  let error = settle(from, srcPos, srcPos + whole);
+  let error = MUTANTS && mutant(M_REFLINK_UNFLUSHED) ? 0 : settle(from, srcPos, srcPos + whole);
   if (error == 0) error = settle(to, dstPos, dstPos + whole);
   if (error == 0) {
     // The gap behind the target's old end reads as zeros; its page asks again before a store.

@@ -16,6 +16,7 @@
  * Why not writable snapshots: a second tree that changes would be a second C and L in reserve.ts, and no race needs it.
  */
 import { EEXIST, EFAULT, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS, errPtr } from "../../lib/errno";
+import { M_SNAPSHOT_UNFLUSHED, mutant } from "../../lib/mutant";
 import { kmemCacheAlloc, kmemCacheFree } from "../../lib/slab";
 import { copyFromUser } from "../../mm/uaccess";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
@@ -98,7 +99,7 @@ export function createSnapshot(file: VfsFile, cmd: u32, arg: u64): i64 {
   if (length < 0) result = length;
   if (result == 0) {
     sbStartWrite(dir.sb);
-    flushDelalloc(infoOf(dir));
+    if (!(MUTANTS && mutant(M_SNAPSHOT_UNFLUSHED))) flushDelalloc(infoOf(dir));
     downWrite(dir.rwsem);
     result = snapshotLocked(dir, scratch + ARGS_NAME, length);
     upWrite(dir.rwsem);

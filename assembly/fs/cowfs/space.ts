@@ -22,6 +22,7 @@
  * Why not block groups: a cluster is data or tree as it comes; what keeps tree blocks possible is arithmetic (reserve.ts).
  * Why not reuse at once: a crash must find the old tree whole.
  */
+import { M_FREED_EARLY, mutant } from "../../lib/mutant";
 import { CLUSTER_SECTORS, SUPER_CLUSTER } from "./layout";
 import { promisesHold } from "./reserve";
 import { ClusterState, CowfsInfo } from "./state";
@@ -138,6 +139,10 @@ export function dataMarkUsed(info: CowfsInfo, sector: u32, sectors: u32): bool {
 
 /** Used space that the running transaction gives up: free once that transaction is on the disk. */
 export function pinFreed(info: CowfsInfo, sector: u32, sectors: u32): void {
+  if (MUTANTS && mutant(M_FREED_EARLY)) {
+    freeNow(info, sector, sectors);
+    return;
+  }
   const odd = (info.transid & 1) != 0;
   // Pin first: in between the cluster must not look free.
   changeRange(info, sector, sectors, odd ? offsetof<ClusterState>("pinnedOdd") : offsetof<ClusterState>("pinnedEven"), true);

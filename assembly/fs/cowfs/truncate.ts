@@ -18,6 +18,7 @@
  * Why not zero in memory alone when a file shrinks: a commit may take the new size ahead of the block, and a crash the block.
  */
 import { EFBIG, ENOMEM, EOPNOTSUPP, EROFS, isErr, ptrErr } from "../../lib/errno";
+import { M_PUNCH_EDGE_WRITABLE, M_PUNCH_ORDERED, M_TRUNCATE_ORDERED, M_TRUNCATE_SIZE_LATE, M_ZERO_REST, mutant } from "../../lib/mutant";
 import { xaLoad } from "../../lib/xarray";
 import { PAGE_SIZE } from "../../memlayout";
 import { findGetPage } from "../../mm/filemap";
@@ -128,6 +129,7 @@ function zeroRest(inode: Inode, sizeBytes: u64): i32 {
   const mapping = inode.mapping;
   const end = roundUp(infoOf(inode), sizeBytes);
   assert(sizeBytes < mapping.sizeBytes, "[ct-1] the new end lies in the file");
+  if (MUTANTS && end != sizeBytes && mutant(M_ZERO_REST)) return 0;
   const error = zeroInBlock(inode, sizeBytes, end < mapping.sizeBytes ? end : mapping.sizeBytes);
   if (error != 0 || end == sizeBytes) return error;
   const pgoff = <u32>(sizeBytes >> 12);
@@ -147,11 +149,12 @@ function shrinkLocked(inode: Inode, sizeBytes: u64): i32 {
   const mapping = inode.mapping;
   const end = roundUp(infoOf(inode), sizeBytes);
   assert(sizeBytes <= mapping.sizeBytes, "[ct-1] a file that shrinks was larger");
+  if (MUTANTS && mutant(M_TRUNCATE_SIZE_LATE)) truncatePageCache(mapping, sizeBytes);
   iSizeWrite(inode, sizeBytes);
   truncatePageCache(mapping, sizeBytes);
   upWrite(mapping.invalidateLock);
   touchTimes(inode);
-  waitOrderedRange(inode, end, u64.MAX_VALUE);
+  if (!(MUTANTS && mutant(M_TRUNCATE_ORDERED))) waitOrderedRange(inode, end, u64.MAX_VALUE);
   return dropItems(inode, end, u64.MAX_VALUE, true);
 }
 
@@ -251,7 +254,7 @@ function protectEdge(inode: Inode, fileByte: u64): void {
   const page = findGetPage(inode.mapping, <u32>(fileByte >> 12));
   if (changetype<usize>(page) == 0) return;
   lockPage(page);
-  if (page.mapping != 0 && pageMkclean(page) != 0) setPageDirty(page);
+  if (page.mapping != 0 && !(MUTANTS && mutant(M_PUNCH_EDGE_WRITABLE)) && pageMkclean(page) != 0) setPageDirty(page);
   unlockPage(page);
   putPage(page);
 }
@@ -274,7 +277,7 @@ function punch(inode: Inode, start: u64, wanted: u64): i32 {
     protectEdge(inode, first);
     protectEdge(inode, last);
     punchPageCache(mapping, first, last);
-    waitOrderedRange(inode, first, last);
+    if (!(MUTANTS && mutant(M_PUNCH_ORDERED))) waitOrderedRange(inode, first, last);
     error = dropItems(inode, first, last, false);
     punchPageCache(mapping, first, last);
     upWrite(mapping.invalidateLock);

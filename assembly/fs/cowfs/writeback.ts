@@ -13,6 +13,7 @@
  * Why not called by reclaim: it may run under a tree's lock; the flusher and fsync write, reclaim takes what is clean.
  */
 import { EIO, ENOMEM, errPtr, isErr, ptrErr } from "../../lib/errno";
+import { M_TAIL_NOT_ZEROED, mutant } from "../../lib/mutant";
 import { xaLoad } from "../../lib/xarray";
 import { PAGE_SIZE } from "../../memlayout";
 import { AddressSpace } from "../../mm/address-space";
@@ -90,7 +91,7 @@ function writePage(info: CowfsInfo, inode: Inode, page: Page, open: OrderedExten
   // Beyond the end: a truncate is about to take it away.
   if (below == 0 || !clearPageDirtyForIo(page)) return changetype<usize>(open);
   if (info.aborted != 0) return giveUp(info, inode, page, open);
-  zeroTail(inode, page);
+  if (!(MUTANTS && mutant(M_TAIL_NOT_ZEROED))) zeroTail(inode, page);
   delallocDrop(inode, page, ~below & BLOCK_BITS);
   assert(delallocBits(page) != 0, "[mk-1] a dirty page has space for a block");
   setPageWriteback(page);
