@@ -3,13 +3,15 @@
  *
  *   setup (default order) -> [tasks, each on a CPU of its own, in an order that the explorer chooses] -> after (default order) -> ending
  *
- * Interface: Scenario, Racer, thread, process, Cell, Ending, defineScenario, AnyScenario.
+ * Interface: Scenario, Racer, thread, process, Tids, Cell, Ending, Defect, defineScenario, AnyScenario.
  * Invariants:
  *   [scn-1] setup, tasks and after are functions of the cell and of the results of their operations alone: no clocks, no Math.random, no
  *           variables outside `shared`, and `shared` is written in setup only. The explorer starts the tasks afresh for every schedule.
  *   [scn-2] the ending is a line of text; `allowed` lists each line that is right for the cell. What is not in the list is a failure.
  *   [scn-3] `mark` says whether this schedule has entered the window that the scenario is about. A scenario of which no schedule of a
  *           cell has entered its window fails in that cell.
+ *   [scn-4] `defect` names what is known to be wrong in a cell, and how that shows. There at least one schedule must end so, and none
+ *           may end in another way that is not allowed; in every other cell such an ending is a failure as any other.
  * Locks: none.
  * Why not expectations inside the tasks: a task sees one order; the list of endings is the statement about all of them.
  */
@@ -26,10 +28,13 @@ export interface Cell {
   fs: ScenarioFs;
 }
 
+/** The task ids of all that race, by name: for signals and for other processes' memory. A thread's process is setup's. */
+export type Tids = Readonly<Record<string, number>>;
+
 /** One of the tasks that race: a thread of the process that ran setup, or a child of it with its own address space. */
 export interface Racer<S, O> {
   kind: "thread" | "process";
-  run: (shared: S, cell: Cell) => Call<O>;
+  run: (shared: S, cell: Cell, tids: Tids) => Call<O>;
 }
 
 export function thread<S, O>(run: Racer<S, O>["run"]): Racer<S, O> {
@@ -52,6 +57,16 @@ export interface Ending<S, O, A> {
   moved: (name: string) => number;
 }
 
+/** Something known to be wrong in a cell. */
+export interface Defect {
+  /** Of SCENARIOS.md: "D5", "S35". */
+  id: string;
+  /** Endings that it brings about. */
+  endings?: readonly string[];
+  /** Parts of the texts of the laws that it breaks: the kernel stops. */
+  panics?: readonly string[];
+}
+
 export interface Scenario<S, O extends Record<string, unknown>, A> {
   /** Of SCENARIOS.md: "S6", "R3". */
   id: string;
@@ -69,6 +84,8 @@ export interface Scenario<S, O extends Record<string, unknown>, A> {
   after?: (shared: S, cell: Cell) => Call<A>;
   ending: (end: Ending<S, O, A>) => string;
   allowed: (cell: Cell) => readonly string[];
+  /** Undefined: nothing is known to be wrong there. */
+  defect?: (cell: Cell) => Defect | undefined;
   mark: (end: Ending<S, O, A>) => boolean;
 }
 
