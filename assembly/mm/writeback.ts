@@ -155,6 +155,13 @@ export function nextDirtyPage(mapping: AddressSpace, pgoff: u32, endPgoff: u32):
   return nextMarked(mapping, pgoff, endPgoff, XA_MARK_0);
 }
 
+function waitTraced(page: Page, mapping: AddressSpace): void {
+  if (!page.test(PG_WRITEBACK)) return;
+  const s = sched();
+  traceEmit(s.clockNs, TP_WAIT_ON_PAGE_WRITEBACK, s.cpu.id, s.current.id, page.index, mapping.host);
+  waitOnPageWriteback(page);
+}
+
 /** Waits for all writeback of [startPgoff, endPgoff] that has begun. */
 export function filemapFdatawait(mapping: AddressSpace, startPgoff: u32, endPgoff: u32): void {
   let at = startPgoff;
@@ -162,11 +169,7 @@ export function filemapFdatawait(mapping: AddressSpace, startPgoff: u32, endPgof
     const page = nextMarked(mapping, at, endPgoff, XA_MARK_1);
     if (changetype<usize>(page) == 0) return;
     const index = page.index;
-    if (page.test(PG_WRITEBACK)) {
-      const s = sched();
-      traceEmit(s.clockNs, TP_WAIT_ON_PAGE_WRITEBACK, s.cpu.id, s.current.id, index, mapping.host);
-      waitOnPageWriteback(page);
-    }
+    waitTraced(page, mapping);
     putPage(page);
     if (index == endPgoff) return;
     at = index + 1;
@@ -232,7 +235,8 @@ export function writebackEnded(): void {
 /** Where the filesystem needs pages that do not change under IO: waits for the writeback of one. */
 export function waitForStablePage(page: Page): void {
   if (page.mapping == 0) return;
-  if ((changetype<AddressSpace>(page.mapping).flags & AS_STABLE_WRITES) != 0) waitOnPageWriteback(page);
+  const mapping = changetype<AddressSpace>(page.mapping);
+  if ((mapping.flags & AS_STABLE_WRITES) != 0) waitTraced(page, mapping);
 }
 
 /** Blocks of the first endBytes of the page have space: what page_mkwrite promises ([mk-1]). The page is locked. */

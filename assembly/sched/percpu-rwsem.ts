@@ -11,6 +11,8 @@
  */
 import { listInit } from "../lib/list";
 import { M_PERCPU_WAKE_LOST, mutant } from "../lib/mutant";
+import { traceEmit } from "../lib/trace";
+import { TP_CONTENTION_BEGIN, TP_CONTENTION_END } from "../tracepoints";
 import { syncPoint } from "./core";
 import { C_ATOMIC_LOCAL, chargeCost } from "./cost";
 import { LOCK_READ, LOCK_WRITE, lockAcquired, lockContended, lockOrder, lockReleased } from "./lockdep";
@@ -64,13 +66,20 @@ export function percpuTryDownRead(sem: PercpuRwsem): bool {
   return true;
 }
 
+function contention(tracepoint: u32, sem: PercpuRwsem): void {
+  const s = sched();
+  traceEmit(s.clockNs, tracepoint, s.cpu.id, s.current.id, changetype<usize>(sem), sem.classId);
+}
+
 export function percpuDownRead(sem: PercpuRwsem): void {
   lockOrder(sem.classId);
   if (percpuTryDownRead(sem)) return;
   currentTask().stampNs = sched().clockNs;
+  contention(TP_CONTENTION_BEGIN, sem);
   while (sem.writers != 0) sleepOn(sem.readQueue, TASK_UNINTERRUPTIBLE);
   sem.readers++;
   lockContended(sem.classId, LOCK_READ, sched().clockNs - currentTask().stampNs);
+  contention(TP_CONTENTION_END, sem);
   lockAcquired(changetype<usize>(sem), sem.classId, LOCK_READ);
 }
 
@@ -88,7 +97,10 @@ export function percpuDownWrite(sem: PercpuRwsem): void {
   syncPoint();
   sem.writers++;
   currentTask().stampNs = sched().clockNs;
+  const taken = sem.readers != 0 || changetype<usize>(sem.owner) != 0;
+  if (taken) contention(TP_CONTENTION_BEGIN, sem);
   while (sem.readers != 0 || changetype<usize>(sem.owner) != 0) sleepOn(sem.writeQueue, TASK_UNINTERRUPTIBLE);
+  if (taken) contention(TP_CONTENTION_END, sem);
   sem.owner = currentTask();
   lockAcquired(changetype<usize>(sem), sem.classId, LOCK_WRITE);
 }
