@@ -1,0 +1,53 @@
+/**
+ * All scenarios, in the order of SCENARIOS.md.
+ *
+ * Interface: SCENARIOS, SCENARIO_NAMES, scenarioByName.
+ * Invariants: [scn-i1] a name is one scenario's; an id may be several scenarios', each with a name of its own.
+ * Locks: none.
+ * Why not read the folder: the lab and a bundle have none.
+ */
+import type { AnyScenario } from "./scenario.js";
+import { munmap } from "./s01-munmap.js";
+import { otherFile } from "./s02-other-file.js";
+import { mremap, otherOffset } from "./s03-other-offset.js";
+import { privateMapping, readOnly } from "./s04-read-only.js";
+import { lastReference } from "./s05-last-reference.js";
+import { truncate } from "./s06-truncate.js";
+import { truncateExtend } from "./s07-truncate-extend.js";
+import { extendTail, extendTailRemote } from "./s08-extend-tail.js";
+import { dirtyAgain, dirtyAgainRemote } from "./s09-dirty-again.js";
+import { punch } from "./s10-punch.js";
+import { firstPte, stablePages, writeback } from "./s11-writeback.js";
+import { freeze } from "./s14-freeze.js";
+import { ownBuffer } from "./s15-own-buffer.js";
+import { noSpace, spaceReturns } from "./s16-no-space.js";
+
+export const SCENARIOS: readonly AnyScenario[] = [
+  munmap,
+  otherFile,
+  otherOffset,
+  mremap,
+  readOnly,
+  privateMapping,
+  lastReference,
+  truncate,
+  truncateExtend,
+  extendTail,
+  extendTailRemote,
+  dirtyAgain,
+  dirtyAgainRemote,
+  punch,
+  writeback,
+  stablePages,
+  firstPte,
+  freeze,
+  ownBuffer,
+  noSpace,
+  spaceReturns,
+];
+
+export const SCENARIO_NAMES: readonly string[] = SCENARIOS.map(({ name }) => name);
+
+export function scenarioByName(name: string): AnyScenario | undefined {
+  return SCENARIOS.find((one) => one.name === name);
+}
