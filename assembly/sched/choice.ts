@@ -17,6 +17,8 @@ import { sched } from "./state";
 export const CHOICE_POLICY_DEFAULT: u32 = 0;
 export const CHOICE_POLICY_RANDOM: u32 = 1;
 export const CHOICE_POLICY_SCRIPT: u32 = 2;
+/** Every hand-over is explored (explore.ts); other choices are by time and FIFO. The explorer's build alone has it. */
+export const CHOICE_POLICY_EXPLORE: u32 = 3;
 
 export const CHOICE_CPU: u32 = 0;
 export const CHOICE_LOCK: u32 = 1;
@@ -61,7 +63,7 @@ export function choiceInit(policy: u32, seed: u64, capacity: u32): bool {
     if (c.log == 0 || c.script == 0) return false;
   }
   c.preemptOneIn = 16;
-  sched().choicePolicy = policy;
+  sched().choicePolicy = !EXPLORE && policy == CHOICE_POLICY_EXPLORE ? CHOICE_POLICY_DEFAULT : policy;
   return true;
 }
 
@@ -69,7 +71,7 @@ export function choiceInit(policy: u32, seed: u64, capacity: u32): bool {
 export function choose(kind: u32, n: u32): u32 {
   assert(n > 0, "[choice-1] there is something to choose");
   const policy = sched().choicePolicy;
-  if (n == 1 || policy == CHOICE_POLICY_DEFAULT) return 0;
+  if (n == 1 || policy == CHOICE_POLICY_DEFAULT || policy == CHOICE_POLICY_EXPLORE) return 0;
   const c = choiceState();
   let answer: u32 = 0;
   if (policy == CHOICE_POLICY_RANDOM) {

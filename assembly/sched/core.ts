@@ -28,6 +28,7 @@ import { CacheLine, PRIVATE_STREAK } from "./cache-line";
 import { CHOICE_CPU, CHOICE_PREEMPT, choose } from "./choice";
 import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost";
 import { cpuTreeFirst, cpuTreeKey, cpuTreeOthersKey, cpuTreeSet } from "./cpu-tree";
+import { EXPLORE_EVENT, EXPLORE_NONE, exploreNext, exploreStays, exploring } from "./explore";
 import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
 import {
   Cpu, SWITCH_BLOCK, SWITCH_HOST, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
@@ -97,6 +98,7 @@ export function handsOverLine(line: CacheLine): bool {
 /** Somebody is due earlier: true when this task must go on all the same. Otherwise notes the switch that follows. */
 function staysOn(s: SchedState, slackNs: u64): bool {
   if (s.preemptCount != 0 || isNullTask(s.current)) return true;
+  if (EXPLORE && exploring(s)) return exploreStays(s);
   let limitOnly: bool = s.nextNs > TIME_NEVER - slackNs || s.clockNs <= s.nextNs + slackNs;
   if (s.choicePolicy != 0) {
     const preempt = choose(CHOICE_PREEMPT, 2) != 0;
@@ -252,6 +254,7 @@ function runCpu(s: SchedState, id: u32): void {
   s.cpu = cpu;
   s.clockNs = cpu.clockNs + cpu.pendingNs;
   cpu.pendingNs = 0;
+  if (EXPLORE && exploring(s) && s.clockNs < s.machineNs) s.clockNs = s.machineNs;
   if (s.clockNs > s.machineNs) s.machineNs = s.clockNs;
   s.horizonNs = TIME_NEVER;
   s.skewHorizonNs = TIME_NEVER;
@@ -264,6 +267,7 @@ function runCpu(s: SchedState, id: u32): void {
   const finished = runTask(task);
   task.runNs += s.clockNs - startNs;
   cpu.clockNs = s.clockNs;
+  if (EXPLORE && exploring(s)) s.machineNs = s.clockNs;
   s.current = changetype<Task>(0);
   // An entry that returns with a hand-over noted is not done ([core-5]).
   if (finished && s.switchReason == SWITCH_NONE) afterReturn(s, cpu, task);
@@ -319,7 +323,8 @@ function runEvent(s: SchedState): void {
   const event = eventPop();
   const cpu = cpuAt(0);
   // The handler may free the object that the event is part of.
-  const timeNs = event.timeNs;
+  let timeNs = event.timeNs;
+  if (EXPLORE && exploring(s) && timeNs < s.machineNs) timeNs = s.machineNs;
   s.cpu = cpu;
   s.clockNs = timeNs;
   if (timeNs > s.machineNs) s.machineNs = timeNs;
@@ -332,6 +337,7 @@ function runEvent(s: SchedState): void {
   handler(event);
   s.inHandler = 0;
   assert(s.preemptCount == 0, "[lk-2] an event handler returned holding a spinlock");
+  if (EXPLORE && exploring(s)) s.machineNs = s.clockNs;
   // On an idle CPU the interrupt takes nobody's time.
   if (!bitmapTest(s.idleMask, 0)) cpu.pendingNs += s.clockNs - timeNs;
 }
@@ -346,6 +352,15 @@ function runStopped(s: SchedState): void {
   const id = s.stoppedCpu - 1;
   s.stoppedCpu = 0;
   runCpu(s, id);
+}
+
+/** One step of an explored machine. False: nobody can take one. */
+function runExplored(s: SchedState): bool {
+  const next = exploreNext(s);
+  if (next == EXPLORE_NONE) return false;
+  if (next == EXPLORE_EVENT) runEvent(s);
+  else runCpu(s, next);
+  return true;
 }
 
 /** guestTask is set: by a task that is done with its operation, or by one that waits inside the kernel. */
@@ -377,6 +392,13 @@ export function dispatch(untilNs: u64): u32 {
   s.stopFlag = 0;
   if (!isNullTask(s.guestTask)) return hostReason(s);
   while (true) {
+    if (EXPLORE && exploring(s)) {
+      if (s.machineNs > untilNs) return RUN_TIME;
+      if (!runExplored(s)) return RUN_IDLE;
+      if (!isNullTask(s.guestTask)) return hostReason(s);
+      if (s.stopFlag != 0) return RUN_STOP;
+      continue;
+    }
     const eventNs = eventNextNs();
     let id = cpuTreeFirst();
     const cpuNs = cpuTreeKey(id);

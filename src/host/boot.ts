@@ -17,17 +17,21 @@ const MAX_WASM_PAGES = 65536;
 /** Static data and the structs below BOOT_BASE: all that configDefaults and minimumBytes touch. */
 const SCRATCH_PAGES = 4;
 const EINVAL = 22;
+/** Behind the machine's memory, for the explorer's log and script. */
+const EXPLORE_PAGES = 16;
 
 export interface BootedKernel {
   kernel: KernelExports;
   memory: WebAssembly.Memory;
+  /** First byte behind the machine's memory. */
+  endBytes: number;
 }
 
 /** Boots a kernel. Throws ConfigError for a configuration that makes no machine or does not fit. */
 export function bootKernel(module: WebAssembly.Module, config: MachineConfig): BootedKernel {
   const numbers = kernelNumbers(config);
   const pages = pagesFor(module, config, numbers);
-  const memory = allocate(pages);
+  const memory = allocate(pages + (config.choices === "explore" ? EXPLORE_PAGES : 0));
   const kernel = instantiateKernel(module, memory);
   configure(kernel, memory, config, numbers, pages * WASM_PAGE);
   const error = kernel.boot();
@@ -38,7 +42,7 @@ export function bootKernel(module: WebAssembly.Module, config: MachineConfig): B
   if (config.mutant !== undefined) selectMutant(kernel, memory, config.mutant);
   // After boot, which fills in the disk it assumes.
   writeDiskModel(new DataView(memory.buffer), kernel.diskModelPtr(), config.disk ?? {});
-  return { kernel, memory };
+  return { kernel, memory, endBytes: pages * WASM_PAGE };
 }
 
 function allocate(pages: number): WebAssembly.Memory {

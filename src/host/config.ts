@@ -25,7 +25,7 @@ export interface MachineConfig {
    * shows the last events. Off is another machine to the state hash: even dead locals in saved frames hold ring addresses.
    */
   trace?: boolean;
-  /** Who answers free choices: time and FIFO, a seeded walk, or a script. Default "default". */
+  /** Who answers free choices: time and FIFO, a seeded walk, a script; "explore" is for sim/explore and its kernel. Default "default". */
   choices?: ChoicePolicy;
   /** Entries of the choice log and script. */
   choiceLog?: number;
@@ -68,7 +68,7 @@ export const MKWRITE_REGIMES = ["generic_page_mkwrite", "bacik-v3", "generic_pag
 export type MkwriteRegime = (typeof MKWRITE_REGIMES)[number];
 
 /** Index is the kernel's number (assembly/sched/choice.ts). */
-export const CHOICE_POLICIES = ["default", "random", "script"] as const;
+export const CHOICE_POLICIES = ["default", "random", "script", "explore"] as const;
 export type ChoicePolicy = (typeof CHOICE_POLICIES)[number];
 
 /** A configuration that makes no machine. */

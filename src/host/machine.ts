@@ -163,6 +163,11 @@ export class Machine {
     return new Machine(bootKernel(module, config), config);
   }
 
+  /** First byte of the linear memory that is not the machine's. */
+  get endBytes(): number {
+    return this.booted.endBytes;
+  }
+
   /** The cost table in force, ns by name. */
   costs(): Record<string, number> {
     return costTable(this.booted);

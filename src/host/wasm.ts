@@ -23,6 +23,9 @@ export interface KernelExports {
   guestResume: (task: number) => void;
   hostAnswered: (task: number) => void;
   unpark: (tid: number) => number;
+  exploreInit: (log: number, limit: number, script: number) => void;
+  exploreBegin: (mode: number, seed: number, param: number, length: number) => void;
+  explorePoints: () => number;
   scriptedFsTable: () => number;
   guestExited: (task: number) => void;
   opBuffer: (task: number) => number;

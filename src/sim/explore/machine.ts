@@ -1,0 +1,253 @@
+/**
+ * A scenario's machine: set up once, then put back and run again for every schedule.
+ *
+ *   boot -> setup -> every task parked -> snapshot | restore -> tasks released, in the order of a schedule -> after -> laws, ending
+ *
+ * Interface: ExploreMachine, ScheduleResult, Problem, MAX_POINTS.
+ * Invariants:
+ *   [xm-1] a result follows from the scenario, the cell, the kernel and the schedule alone.
+ *   [xm-2] a problem is a verdict about the kernel; a mistake of the scenario or of this code is thrown.
+ * Locks: none.
+ * Why not a fresh machine a schedule: booting and mounting take a thousand times as long as the race.
+ */
+import { type Call, must, sys } from "../../guest/sys.js";
+import { park } from "../../guest/mem.js";
+import { ConfigError, type MachineConfig } from "../../host/config.js";
+import type { GuestContext } from "../../host/guests.js";
+import { GuestFailure, Machine, type Snapshot } from "../../host/machine.js";
+import { KernelPanic } from "../../host/panic.js";
+import type { AnyScenario, Cell, Ending } from "../../scenarios/scenario.js";
+import { prioritiesOf } from "./pct.js";
+import { MODE, type Schedule, ScheduleLog } from "./schedule.js";
+
+/** Points of one schedule: a race that takes more goes nowhere. */
+export const MAX_POINTS = 32_768;
+/** CPUs for the process that sets up, and for kernel threads that wake while all tasks run. */
+const SPARE_CPUS = 3;
+const MAX_CPUS = 12;
+/** Simulated time, ns: setup and after, and the race; longer is a hang. */
+const QUIET_NS = 1e12;
+const SCRIPT_OFFSET = MAX_POINTS * 8;
+const MEMORY_BYTES = 1 << 20;
+
+export interface Problem {
+  /** law: an assert. ending: one that is not allowed. deadlock, livelock, leak: as they say. guest: the scenario's own check failed. */
+  kind: "law" | "ending" | "deadlock" | "livelock" | "leak" | "guest";
+  text: string;
+}
+
+export interface ScheduleResult {
+  /** Undefined after a problem that came before the end. */
+  ending: string | undefined;
+  problem: Problem | undefined;
+  marked: boolean;
+  points: number;
+}
+
+/** What must be zero when every process is gone ([mk-6], [lk-2]). */
+const AT_REST = ["live_tasks", "processes", "anon_pages", "page_tables", "stashes"] as const;
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export class ExploreMachine {
+  readonly machine: Machine;
+  readonly log: ScheduleLog;
+  readonly taskNames: readonly string[];
+  private readonly snapshot: Snapshot;
+  private readonly tids: number[] = [];
+  private mainTid = 0;
+  private shared: unknown;
+  private outcomes: Record<string, unknown> = {};
+  private afterValue: unknown;
+  private afterDone = false;
+  private readonly names: string[];
+  private readonly base: Float64Array;
+  private readonly now: Float64Array;
+  private readonly script: Uint32Array;
+  private readonly allowed: ReadonlySet<string>;
+  /** Asked of every schedule until one has entered the window. */
+  wantMark = true;
+
+  constructor(
+    module: WebAssembly.Module,
+    readonly scenario: AnyScenario,
+    readonly cell: Cell,
+    config: Partial<MachineConfig> = {},
+  ) {
+    this.taskNames = Object.keys(scenario.tasks);
+    this.machine = Machine.createSync(module, { ...this.configOf(), ...config });
+    const { machine } = this;
+    machine.kernel.exploreInit(machine.endBytes, MAX_POINTS, machine.endBytes + SCRIPT_OFFSET);
+    this.log = new ScheduleLog(machine.memory, machine.endBytes);
+    this.script = new Uint32Array(machine.memory.buffer, machine.endBytes + SCRIPT_OFFSET);
+    this.allowed = new Set(scenario.allowed(cell));
+    this.setUp();
+    this.names = [...Object.keys(machine.stats()), ...Object.keys(machine.traceCounts())];
+    this.base = new Float64Array(this.names.length);
+    this.now = new Float64Array(this.names.length);
+    this.sample(this.base);
+    this.snapshot = machine.snapshot();
+  }
+
+  private configOf(): MachineConfig {
+    const { scenario, cell } = this;
+    const regime = { faultLock: cell.faultLock, mkwrite: cell.mkwrite };
+    return {
+      cpus: Math.min(MAX_CPUS, this.taskNames.length + SPARE_CPUS),
+      sockets: 1,
+      maxTasks: this.taskNames.length + 12,
+      memoryBytes: MEMORY_BYTES,
+      tlbEntries: 16,
+      traceEvents: 64,
+      trace: false,
+      recorders: 0,
+      ...cell.fs.config,
+      ...scenario.config,
+      ...regime,
+      ...(cell.bacikDefects === undefined ? {} : { bacikDefects: cell.bacikDefects }),
+      choices: "explore",
+    };
+  }
+
+  private setUp(): void {
+    let parked = false;
+    const { machine, scenario, cell } = this;
+    const start = this.taskNames.map((name) => (): Call<never> => park(() => this.racer(name)));
+    const finish = (): Call<void> => this.finisher();
+    this.mainTid = machine.spawn(
+      function* (this: ExploreMachine): Call<void> {
+        this.shared = yield* scenario.setup(cell);
+        for (const [i, name] of this.taskNames.entries()) {
+          const make = scenario.tasks[name]?.kind === "thread" ? sys.thread : sys.fork;
+          this.tids.push(must(yield* make(start[i] as (ctx: GuestContext) => Call<never>), `start of ${name}`));
+        }
+        parked = true;
+        yield* park(finish);
+      }.bind(this),
+    );
+    let reason;
+    try {
+      reason = machine.run({ forNs: QUIET_NS });
+    } catch (error) {
+      throw new Error(`setup of ${scenario.name} on ${cell.fs.name}: ${describe(error)}`, { cause: error });
+    }
+    if (!parked || reason !== "idle") throw new Error(`setup of ${scenario.name} on ${cell.fs.name} hangs\n${machine.inspect("tasks")}`);
+  }
+
+  private *racer(name: string): Call<void> {
+    this.outcomes[name] = yield* this.scenario.tasks[name]?.run(this.shared, this.cell) ?? [];
+  }
+
+  private *finisher(): Call<void> {
+    if (this.scenario.after) this.afterValue = yield* this.scenario.after(this.shared, this.cell);
+    this.afterDone = true;
+  }
+
+  private sample(into: Float64Array): void {
+    const { kernel } = this.machine;
+    const stats = this.names.length - this.traceNames;
+    for (let i = 0; i < stats; i++) into[i] = kernel.statValue(i);
+    for (let i = stats; i < into.length; i++) into[i] = kernel.traceCount(i - stats);
+  }
+
+  private get traceNames(): number {
+    return this.names.length - this.names.indexOf("reservation_wait_ns") - 1;
+  }
+
+  private moved(name: string): number {
+    const i = this.names.indexOf(name);
+    if (i < 0) throw new Error(`${this.scenario.name}: no counter or tracepoint "${name}"`);
+    return (this.now[i] ?? 0) - (this.base[i] ?? 0);
+  }
+
+  /** Runs one schedule from the snapshot. */
+  run(schedule: Schedule): ScheduleResult {
+    this.machine.restore(this.snapshot);
+    this.outcomes = {};
+    this.afterValue = undefined;
+    this.afterDone = false;
+    this.begin(schedule);
+    const result: ScheduleResult = { ending: undefined, problem: undefined, marked: false, points: 0 };
+    try {
+      result.problem = this.race();
+      this.readLog();
+      result.points = this.log.length;
+      if (!result.problem) this.finish(result);
+    } catch (error) {
+      this.readLog();
+      result.points = this.log.length;
+      result.problem = problemOf(error);
+    }
+    return result;
+  }
+
+  private readLog(): void {
+    const points = this.machine.kernel.explorePoints();
+    this.log.length = points < 0 ? MAX_POINTS : points;
+  }
+
+  private begin(schedule: Schedule): void {
+    const { kernel } = this.machine;
+    if (schedule.kind === "script") {
+      schedule.script.forEach(({ point, name }, i) => (this.script[i] = ((point << 8) | name) >>> 0));
+      kernel.exploreBegin(MODE.script, 0, 0, schedule.script.length);
+    } else if (schedule.kind === "random") {
+      kernel.exploreBegin(MODE.random, schedule.seed, schedule.oneIn, 0);
+    } else {
+      const words = prioritiesOf(schedule);
+      this.script.set(words);
+      kernel.exploreBegin(MODE.pct, schedule.seed, schedule.changes, words.length);
+    }
+    for (const tid of this.tids) this.machine.unpark(tid);
+  }
+
+  private race(): Problem | undefined {
+    const { machine } = this;
+    const reason = machine.run({ stopWhen: () => machine.guestCount === 1 });
+    if (machine.guestCount === 1) return undefined;
+    if (reason === "idle") return { kind: "deadlock", text: `nobody can run, ${machine.guestCount - 1} tasks wait\n${machine.inspect("tasks")}` };
+    return { kind: "livelock", text: `no end within ${MAX_POINTS} points\n${machine.inspect("tasks")}` };
+  }
+
+  private finish(result: ScheduleResult): void {
+    const { machine, scenario } = this;
+    this.sample(this.now);
+    const end: Ending<unknown, Record<string, unknown>, unknown> = {
+      cell: this.cell,
+      shared: this.shared,
+      outcomes: this.outcomes,
+      after: undefined,
+      moved: (name) => this.moved(name),
+    };
+    machine.kernel.exploreBegin(MODE.quiet, 0, 0, 0);
+    machine.unpark(this.mainTid);
+    const reason = machine.run({ forNs: QUIET_NS, stopWhen: () => machine.guestCount === 0 });
+    if (machine.guestCount !== 0) {
+      result.problem = { kind: reason === "idle" ? "deadlock" : "livelock", text: `after the race\n${machine.inspect("tasks")}` };
+      return;
+    }
+    end.after = this.afterDone ? this.afterValue : undefined;
+    machine.check();
+    const left = AT_REST.filter((name) => machine.stat(name) !== 0);
+    if (left.length > 0) {
+      result.problem = { kind: "leak", text: `left behind: ${left.map((name) => `${name} ${machine.stat(name)}`).join(", ")}` };
+      return;
+    }
+    result.ending = scenario.ending(end);
+    if (this.wantMark) result.marked = scenario.mark(end);
+    if (!this.allowed.has(result.ending)) {
+      result.problem = { kind: "ending", text: `"${result.ending}" is none of: ${[...this.allowed].map((text) => `"${text}"`).join(", ")}` };
+    }
+  }
+}
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof KernelPanic) return { kind: "law", text: `${error.law} (${error.place})` };
+  if (error instanceof GuestFailure && !(error.cause instanceof TypeError) && !(error.cause instanceof ReferenceError)) {
+    return { kind: "guest", text: error.message };
+  }
+  if (error instanceof ConfigError) throw error;
+  throw error;
+}
