@@ -337,6 +337,10 @@ export class Machine {
     if (this.guard(() => this.kernel.unpark(tid)) === 0) throw new Error(`guest ${tid} is not parked`);
   }
 
+  hasGuest(tid: number): boolean {
+    return this.guests.has(tid);
+  }
+
   /** Live guests. */
   get guestCount(): number {
     return this.guests.size;

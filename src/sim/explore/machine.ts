@@ -12,8 +12,7 @@
  */
 import { type Call, must, sys } from "../../guest/sys.js";
 import { park } from "../../guest/mem.js";
-import { ConfigError, type MachineConfig } from "../../host/config.js";
-import type { GuestContext } from "../../host/guests.js";
+import type { MachineConfig } from "../../host/config.js";
 import { GuestFailure, Machine, type Snapshot } from "../../host/machine.js";
 import { KernelPanic } from "../../host/panic.js";
 import type { AnyScenario, Cell, Ending } from "../../scenarios/scenario.js";
@@ -47,6 +46,11 @@ export interface ScheduleResult {
 /** What must be zero when every process is gone ([mk-6], [lk-2]). */
 const AT_REST = ["live_tasks", "processes", "anon_pages", "page_tables", "stashes"] as const;
 
+/** What a generator has set meanwhile. */
+function isTrue(flag: boolean): boolean {
+  return flag;
+}
+
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -56,7 +60,7 @@ export class ExploreMachine {
   readonly log: ScheduleLog;
   readonly taskNames: readonly string[];
   private readonly snapshot: Snapshot;
-  private readonly tids: number[] = [];
+  private readonly tids: Record<string, number> = {};
   private mainTid = 0;
   private shared: unknown;
   private outcomes: Record<string, unknown> = {};
@@ -114,30 +118,32 @@ export class ExploreMachine {
   private setUp(): void {
     let parked = false;
     const { machine, scenario, cell } = this;
-    const start = this.taskNames.map((name) => (): Call<never> => park(() => this.racer(name)));
-    const finish = (): Call<void> => this.finisher();
-    this.mainTid = machine.spawn(
-      function* (this: ExploreMachine): Call<void> {
-        this.shared = yield* scenario.setup(cell);
-        for (const [i, name] of this.taskNames.entries()) {
-          const make = scenario.tasks[name]?.kind === "thread" ? sys.thread : sys.fork;
-          this.tids.push(must(yield* make(start[i] as (ctx: GuestContext) => Call<never>), `start of ${name}`));
-        }
-        parked = true;
-        yield* park(finish);
-      }.bind(this),
-    );
+    const main = function* (this: ExploreMachine): Call<void> {
+      this.shared = yield* scenario.setup(cell);
+      for (const name of this.taskNames) this.tids[name] = must(yield* this.start(name), `start of ${name}`);
+      parked = true;
+      yield* park(() => this.finisher());
+    }.bind(this);
+    this.mainTid = machine.spawn(main);
     let reason;
     try {
       reason = machine.run({ forNs: QUIET_NS });
     } catch (error) {
       throw new Error(`setup of ${scenario.name} on ${cell.fs.name}: ${describe(error)}`, { cause: error });
     }
-    if (!parked || reason !== "idle") throw new Error(`setup of ${scenario.name} on ${cell.fs.name} hangs\n${machine.inspect("tasks")}`);
+    if (isTrue(parked) && reason === "idle") return;
+    throw new Error(`setup of ${scenario.name} on ${cell.fs.name} hangs\n${machine.inspect("tasks")}`);
   }
 
-  private *racer(name: string): Call<void> {
-    this.outcomes[name] = yield* this.scenario.tasks[name]?.run(this.shared, this.cell) ?? [];
+  /** Makes a task that parks at once. */
+  private start(name: string): Call {
+    const task = this.scenario.tasks[name];
+    if (!task) throw new Error(`no task ${name}`);
+    const race = function* (this: ExploreMachine): Call<void> {
+      this.outcomes[name] = yield* task.run(this.shared, this.cell, this.tids);
+    }.bind(this);
+    const child = (): Call<never> => park(race);
+    return task.kind === "thread" ? sys.thread(child) : sys.fork(child);
   }
 
   private *finisher(): Call<void> {
@@ -200,15 +206,22 @@ export class ExploreMachine {
       this.script.set(words);
       kernel.exploreBegin(MODE.pct, schedule.seed, schedule.changes, words.length);
     }
-    for (const tid of this.tids) this.machine.unpark(tid);
+    for (const tid of Object.values(this.tids)) this.machine.unpark(tid);
+  }
+
+  /** Every task that races is gone; so is the process that ran setup, when one of its threads was killed. */
+  private raceIsOver(): boolean {
+    const { machine, mainTid } = this;
+    return machine.guestCount === 0 || (machine.guestCount === 1 && machine.hasGuest(mainTid));
   }
 
   private race(): Problem | undefined {
     const { machine } = this;
-    const reason = machine.run({ stopWhen: () => machine.guestCount === 1 });
-    if (machine.guestCount === 1) return undefined;
-    if (reason === "idle") return { kind: "deadlock", text: `nobody can run, ${machine.guestCount - 1} tasks wait\n${machine.inspect("tasks")}` };
-    return { kind: "livelock", text: `no end within ${MAX_POINTS} points\n${machine.inspect("tasks")}` };
+    const reason = machine.run({ stopWhen: () => this.raceIsOver() });
+    if (this.raceIsOver()) return undefined;
+    const tasks = machine.inspect("tasks");
+    if (reason === "idle") return { kind: "deadlock", text: `nobody can run\n${tasks}` };
+    return { kind: "livelock", text: `no end within ${MAX_POINTS} points\n${tasks}` };
   }
 
   private finish(result: ScheduleResult): void {
@@ -222,7 +235,7 @@ export class ExploreMachine {
       moved: (name) => this.moved(name),
     };
     machine.kernel.exploreBegin(MODE.quiet, 0, 0, 0);
-    machine.unpark(this.mainTid);
+    if (machine.hasGuest(this.mainTid)) machine.unpark(this.mainTid);
     const reason = machine.run({ forNs: QUIET_NS, stopWhen: () => machine.guestCount === 0 });
     if (machine.guestCount !== 0) {
       result.problem = { kind: reason === "idle" ? "deadlock" : "livelock", text: `after the race\n${machine.inspect("tasks")}` };
@@ -238,16 +251,16 @@ export class ExploreMachine {
     result.ending = scenario.ending(end);
     if (this.wantMark) result.marked = scenario.mark(end);
     if (!this.allowed.has(result.ending)) {
-      result.problem = { kind: "ending", text: `"${result.ending}" is none of: ${[...this.allowed].map((text) => `"${text}"`).join(", ")}` };
+      const right = [...this.allowed].map((text) => `"${text}"`).join(", ");
+      result.problem = { kind: "ending", text: `"${result.ending}" is none of: ${right}` };
     }
   }
 }
 
+/** A mistake in the code of a scenario, or of this, is no verdict. */
 function problemOf(error: unknown): Problem {
   if (error instanceof KernelPanic) return { kind: "law", text: `${error.law} (${error.place})` };
-  if (error instanceof GuestFailure && !(error.cause instanceof TypeError) && !(error.cause instanceof ReferenceError)) {
-    return { kind: "guest", text: error.message };
-  }
-  if (error instanceof ConfigError) throw error;
+  const isSlip = (cause: unknown): boolean => cause instanceof TypeError || cause instanceof ReferenceError;
+  if (error instanceof GuestFailure && !isSlip(error.cause)) return { kind: "guest", text: error.message };
   throw error;
 }

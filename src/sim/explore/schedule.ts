@@ -34,7 +34,7 @@ export type Schedule =
   | { kind: "script"; script: Script }
   /** A seeded walk that leaves the running task at one point in `oneIn`. */
   | { kind: "random"; seed: number; oneIn: number }
-  /** Probabilistic concurrency testing: random priorities, `changes` points among the first `steps` at which the running task falls behind. */
+  /** Probabilistic concurrency testing: random priorities; at `changes` of the first `steps` points the running task falls behind. */
   | { kind: "pct"; seed: number; changes: number; steps: number };
 
 /** A point of a log: candidates as bits, who was running (NOBODY: it could not go on), who was taken, who would have been by default. */
