@@ -1,8 +1,9 @@
 /*
  * The fs room's invariant walk: names, inodes and super blocks against each other.
  *
- * Interface: checkFilesystems().
- * Invariants: checks [dent-1] [dent-2] [dent-3] [dent-4] [ino-1] [ino-3] [sb-1] [mnt-1], and [scr-1] once no process is left.
+ * Interface: checkFilesystems(atRest).
+ * Invariants: checks [dent-1] [dent-2] [dent-3] [dent-4] [ino-1] [ino-3] [sb-1] [mnt-1] [mk-8], and [scr-1] once no process is left;
+ *             what a filesystem counts itself it walks itself (SuperOperations.check).
  * Locks: none; called between two steps of the machine, when nothing is half done.
  * Why not through the tree from "/": a name that fell out of the tree is what the walk is to find.
  */
@@ -11,7 +12,8 @@ import { checkKmemCache } from "../lib/slab";
 import { Dentry, HASH_BUCKETS, dentryOfSibling, isNullDentry } from "./dentry";
 import { Inode, ilookup, inodeOfSbLink, isDirectory } from "./inode";
 import { CACHE_COUNT, CACHE_DENTRY, CACHE_DENTRY_LONG, CACHE_FILE, CACHE_INODE, CACHE_SCRATCH, fsState } from "./state";
-import { SuperBlock, superOfLink } from "./super";
+import { SB_FREEZE_COMPLETE, SuperBlock, superOfLink } from "./super";
+import { checkClean } from "./sync";
 
 /** The entries of one directory: parents, cookies, counts. */
 function checkChildren(directory: Inode): void {
@@ -68,7 +70,7 @@ function checkInode(inode: Inode): void {
 }
 
 /** One super block's inodes. Returns how many there are. */
-function checkSuper(sb: SuperBlock): u32 {
+function checkSuper(sb: SuperBlock, atRest: bool): u32 {
   const head = changetype<usize>(sb.inodes);
   let count: u32 = 0;
   for (let link: usize = sb.inodes.next; link != head; link = changetype<ListHead>(link).next) {
@@ -78,6 +80,9 @@ function checkSuper(sb: SuperBlock): u32 {
     count++;
   }
   assert(count == sb.nrInodes, "[sb-1] a super block counts its inodes");
+  if (sb.frozen == SB_FREEZE_COMPLETE) checkClean(sb);
+  const f = sb.superOps.check;
+  if (changetype<usize>(f) != 0) f(sb, atRest);
   const root = changetype<Dentry>(sb.root);
   if (!isNullDentry(root)) assert(changetype<usize>(root.inode) == changetype<usize>(sb.rootInode), "[sb-1] a root dentry shows the root");
   return count;
@@ -105,14 +110,15 @@ function checkCaches(names: u32, inodes: u32, files: u32): void {
   assert(fs.cache(CACHE_SCRATCH).allocated + fs.nrLongScratch == 0, "[scr-1] a call gives its scratch memory back");
 }
 
-export function checkFilesystems(): void {
+/** `atRest`: no process is left. */
+export function checkFilesystems(atRest: bool): void {
   const names = countNames();
   let inodes: u32 = 0;
   let files: u32 = 0;
   const head = changetype<usize>(fsState().superList);
   for (let link: usize = fsState().superList.next; link != head; link = changetype<ListHead>(link).next) {
     const sb = superOfLink(link);
-    inodes += checkSuper(sb);
+    inodes += checkSuper(sb, atRest);
     files += sb.nrFiles;
     checkRanges(sb);
   }

@@ -149,4 +149,6 @@ export class SuperOperations {
   statfs: (sb: SuperBlock, buffer: Kstatfs) => i32;
   /** Unmount: synced, no inode is left. Free sb.fsPrivate and what hangs on it. */
   putSuper: (sb: SuperBlock) => void;
+  /** The invariant walk of what the filesystem counts, between two steps; `atRest`: no process is left. Null: it has none. */
+  check: (sb: SuperBlock, atRest: bool) => void;
 }

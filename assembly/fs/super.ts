@@ -29,7 +29,7 @@ import { AddressSpaceOperations, VmOperations } from "../mm/address-space";
 import { Inode } from "./inode";
 import { FileOperations, InodeOperations, SuperOperations } from "./operations";
 import { CACHE_SUPER, fsState } from "./state";
-import { checkClean, syncFilesystem } from "./sync";
+import { checkFrozen, syncFilesystem } from "./sync";
 
 /** What waits show in reports. */
 const WAIT_SUPER_PIN: u32 = 20;
@@ -218,7 +218,7 @@ export function freezeSuper(sb: SuperBlock): i32 {
     releaseFreeze(sb);
     return error;
   }
-  checkClean(sb);
+  checkFrozen(sb);
   sb.frozen = SB_FREEZE_COMPLETE;
   // The system call returns; whoever thaws takes the locks over.
   percpuForgetOwner(sb.internal);
@@ -237,6 +237,7 @@ function releaseFreeze(sb: SuperBlock): void {
 /** Thaws: everybody who waits goes on. Returns 0, -EINVAL when it is not frozen, or the filesystem's error (it stays frozen). */
 export function thawSuper(sb: SuperBlock): i32 {
   if (sb.frozen != SB_FREEZE_COMPLETE) return -EINVAL;
+  checkFrozen(sb);
   percpuAdoptOwner(sb.writers);
   percpuAdoptOwner(sb.pagefaults);
   percpuAdoptOwner(sb.internal);

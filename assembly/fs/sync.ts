@@ -3,7 +3,7 @@
  *
  *     filesystem:  start writeback of every inode -> write and wait for every inode -> ->syncFs(wait)
  *
- * Interface: fsyncFile, fsyncRange (MmState.fsyncFn), syncFilesystem, syncAll, checkClean, nextInode.
+ * Interface: fsyncFile, fsyncRange (MmState.fsyncFn), syncFilesystem, syncAll, checkClean, checkFrozen, nextInode.
  * Invariants:
  *   [sy-1] a walk over a filesystem's inodes holds a reference of the inode it works on, so the walk can go on from there.
  *   [sy-2] an error of writeback is reported once to each open file: here, after ->fsync, whatever that says.
@@ -13,6 +13,7 @@
 import { PAGE_SHIFT } from "../memlayout";
 import { ListHead } from "../lib/list";
 import { File } from "../mm/address-space";
+import { mappedWritable } from "../mm/rmap";
 import { fileCheckWbError, filemapWriteAndWait, writeMapping } from "../mm/writeback";
 import { VfsFile } from "./file";
 import { Inode, ihold, inodeOfSbLink, iput } from "./inode";
@@ -94,6 +95,16 @@ export function syncAll(): void {
     }
     link = changetype<ListHead>(link).next;
     if (mounted) sbUnpin(sb);
+  }
+}
+
+/** [mk-8] At the end of a freeze, and before a thaw. */
+export function checkFrozen(sb: SuperBlock): void {
+  checkClean(sb);
+  if (!CHECKED && !EXPLORE) return;
+  const head = changetype<usize>(sb.inodes);
+  for (let link: usize = sb.inodes.next; link != head; link = changetype<ListHead>(link).next) {
+    assert(!mappedWritable(inodeOfSbLink(link).mapping), "[mk-8] a frozen filesystem has a writable PTE");
   }
 }
 

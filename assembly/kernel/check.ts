@@ -3,7 +3,7 @@
  *
  * Interface: checkMachine().
  * Invariants: checks [pa-1] [page-1..3] [as-1] [fm-1] [vma-1] [vma-2] [mm-1] [mm-2] [lru-1] [proc-1] [fd-1] [rwsem-1] [tlb-1]
- *             [sd-2], and [mk-6] once no process is left.
+ *             [sd-2] [mk-8], and [mk-6]: stashes always, all else once no process is left.
  * Locks: none; called between two steps of the machine, when nothing is half done.
  * Why not counters alone: a counter and its bug move together; a walk sees what is there.
  */
@@ -16,13 +16,16 @@ import { PTE_D, PTE_R, PTE_SPECIAL, PTE_U, PTE_V, PTE_W, PTE_X, ptePfn } from ".
 import { TLB_ENTRY_BYTES, TLB_FETCH, TLB_FRAME, TLB_READ, TLB_WRITE, contextTag, cpuRoom } from "../cpu/tlb";
 import { checkFilesystems } from "../fs/check";
 import { checkFiles } from "../fs/fdtable";
+import { Inode } from "../fs/inode";
 import { fsState } from "../fs/state";
+import { SB_FREEZE_COMPLETE } from "../fs/super";
 import { blockCheck } from "../block/init";
 import { AS_UNEVICTABLE, AddressSpace } from "../mm/address-space";
+import { currentFault } from "../mm/fault";
 import { MmStruct, mmOfList } from "../mm/mm-struct";
 import { checkPageAlloc } from "../mm/page-alloc";
 import { PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
-import { PG_DIRTY, PG_LRU, PG_RESERVED, PG_SLAB, PG_SWAPBACKED, PG_TABLE, Page, checkPage, pfnToPage } from "../mm/page";
+import { PG_DIRTY, PG_LRU, PG_RESERVED, PG_SLAB, PG_SWAPBACKED, PG_TABLE, Page, checkPage, isNullPage, pfnToPage } from "../mm/page";
 import { pteLookup, pteRangeNext } from "../mm/pgtable";
 import { mmState } from "../mm/state";
 import { VM_LOCKED, VM_SHARED, VM_WRITE, VmArea, assertVma, isNullVma, linearPgoff, vmaPages } from "../mm/vma";
@@ -30,7 +33,7 @@ import { firstVma, vmaNext } from "../mm/vma-ops";
 import { wantsWriteNotify } from "../mm/memory";
 import { chainNext } from "../mm/mmap";
 import { checkRwsem } from "../sched/rwsem";
-import { Cpu, cpuAt, sched, taskAt } from "../sched/state";
+import { Cpu, TASK_FREE, TASK_ZOMBIE, cpuAt, sched, taskAt } from "../sched/state";
 import { checkProcesses } from "./process";
 import { kernelState } from "./state";
 import { TASK_SIZE } from "../config";
@@ -66,6 +69,8 @@ function checkFilePte(vma: VmArea, page: Page, pte: u64, address: u64): void {
   if ((pte & PTE_W) != 0) assert((vma.flags & VM_SHARED) != 0, "[fk-1] a private file page is writable");
   if ((pte & PTE_W) == 0 || !wantsWriteNotify(vma)) return;
   assert(page.test(PG_DIRTY), "[mk-1] a writable PTE of a clean page");
+  const inode = changetype<Inode>(vma.file.mapping.host);
+  assert(inode.sb.frozen != SB_FREEZE_COMPLETE, "[mk-8] a frozen filesystem has a writable PTE");
   if (changetype<usize>(vma.file.vmOps.pageMkwrite) == 0) return;
   const start = (<u64>page.index) << PAGE_SHIFT;
   const size = vma.file.mapping.sizeBytes;
@@ -233,6 +238,20 @@ function checkObjects(): void {
   assert(fsState().nrFiles == 0 && fsState().nrFilesStructs == 0, "[mk-6] an open file outlives its processes");
 }
 
+/** Open files of every task; [mk-6] every stash is some fault's. */
+function checkTasks(): void {
+  const s = sched();
+  let stashes: u32 = 0;
+  for (let slot: u32 = 0; slot < s.nTasks; slot++) {
+    const task = taskAt(slot);
+    if (task.files != 0) checkFiles(task.files);
+    if (isNullPage(currentFault(task).stash)) continue;
+    assert(task.state != TASK_FREE && task.state != TASK_ZOMBIE, "[mk-6] a stash outlives its task");
+    stashes++;
+  }
+  assert(stashes == mmState().stashes, "[mk-6] every stash is held by a fault");
+}
+
 /** Runs every walk; a broken law asserts with its number. */
 export function checkMachine(): void {
   checkPageAlloc();
@@ -244,9 +263,8 @@ export function checkMachine(): void {
   }
   checkFrames();
   checkMappings();
-  checkFilesystems();
+  checkFilesystems(kernelState().nrProcesses == 0);
   checkProcesses();
   checkObjects();
-  const s = sched();
-  for (let slot: u32 = 0; slot < s.nTasks; slot++) if (taskAt(slot).files != 0) checkFiles(taskAt(slot).files);
+  checkTasks();
 }

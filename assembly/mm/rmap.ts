@@ -1,7 +1,7 @@
 /*
  * Reverse mapping: from a page to the PTEs that map it. File pages only, through the mapping's i_mmap tree.
  *
- * Interface: pageAddRmap, pageRemoveRmap, rmapWalkFile via pageMkclean, pageUnmap, pageReferenced.
+ * Interface: pageAddRmap, pageRemoveRmap, rmapWalkFile via pageMkclean, pageUnmap, pageReferenced, mappedWritable.
  * Invariants:
  *   [page-3] mapcount counts the PTEs that map the page.
  *   [rmap-1] under i_mmap_rwsem (read) and the leaf locks a walk sees every PTE of the page, or the page lock keeps new ones out.
@@ -12,12 +12,13 @@
 import { itFirstOverlap, itNextOverlap } from "../lib/interval-tree";
 import { M_MKCLEAN_KEEPS_WRITE, M_MKCLEAN_NO_FLUSH, mutant } from "../lib/mutant";
 import { PTE_A, PTE_D, PTE_W, pteDirty, ptePfn, ptePresent, pteWritable } from "../cpu/pte";
+import { PAGE_SIZE } from "../memlayout";
 import { C_PAGE_MKCLEAN, C_RMAP, chargeCost } from "../sched/cost";
 import { downRead, upRead } from "../sched/rwsem";
 import { AddressSpace } from "./address-space";
 import { MmStruct } from "./mm-struct";
 import { Page, pageLocked, pageToPfn } from "./page";
-import { lockPte, pteLookup, unlockPte } from "./pgtable";
+import { lockPte, pteLookup, pteRangeNext, unlockPte } from "./pgtable";
 import { flushTlbPage } from "./tlbflush";
 import { VM_SHARED, VmArea, vmaAddress, vmaOfShare } from "./vma";
 import { setPageDirty } from "./page-writeback";
@@ -73,6 +74,20 @@ function changePte(mm: MmStruct, page: Page, slot: usize, pte: u64, address: u64
   mm.rssFile--;
   putPage(page);
   return 1;
+}
+
+/** True when a PTE of some shared mapping of the file lets stores through. A walk for laws: it takes no lock and no time. */
+export function mappedWritable(mapping: AddressSpace): bool {
+  let node = itFirstOverlap(mapping.iMmap, 0, u32.MAX_VALUE);
+  while (changetype<usize>(node) != 0) {
+    const vma = vmaOfShare(changetype<usize>(node));
+    const mm = changetype<MmStruct>(vma.mm);
+    for (let at = pteRangeNext(mm, vma.start, vma.end); at < vma.end; at = pteRangeNext(mm, at + PAGE_SIZE, vma.end)) {
+      if ((vma.flags & VM_SHARED) != 0 && pteWritable(load<u64>(pteLookup(mm, at)))) return true;
+    }
+    node = itNextOverlap(node, 0, u32.MAX_VALUE);
+  }
+  return false;
 }
 
 function walk(page: Page, what: u32): u32 {

@@ -14,6 +14,7 @@ import { FileOperations, InodeOperations, SuperOperations } from "../operations"
 import { genericFileRead, genericFileWrite } from "../read-write";
 import { SuperBlock } from "../super";
 import { bufferCachesInit } from "./buffer";
+import { blockFsCheck } from "./check";
 import { blockDirtyInode } from "./inode-table";
 import {
   blockCreate, blockIsEmpty, blockIterate, blockLink, blockLookup, blockReadlink, blockRename, blockSymlink, blockUnlink,
@@ -82,6 +83,7 @@ function fillData(tables: BlockTables): void {
   superOps.freezeFs = blockFreezeFs;
   superOps.statfs = blockStatfs;
   superOps.putSuper = blockPutSuper;
+  superOps.check = blockFsCheck;
 }
 
 function fillNames(ops: InodeOperations): void {

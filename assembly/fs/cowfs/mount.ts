@@ -36,6 +36,7 @@ import { Kstatfs } from "../operations";
 import { genericFileRead, genericFileWrite } from "../read-write";
 import { SuperBlock, isNullSuper, superFree } from "../super";
 import { isNullPath, pathAlloc, pathFree } from "./btree";
+import { cowfsCheck } from "./check";
 import { commitTransaction, dropDirtyBlocks, rootItemFill, writeSuper } from "./commit";
 import { cowfsInvalidatePage, cowfsReleasePage } from "./delalloc";
 import { cleanOrphans, cowfsEvict, findNextIno } from "./evict";
@@ -342,6 +343,7 @@ export function cowfsInit(): i32 {
   type.superOps.freezeFs = cowfsFreeze;
   type.superOps.statfs = cowfsStatfs;
   type.superOps.putSuper = cowfsPutSuper;
+  type.superOps.check = cowfsCheck;
   return 0;
 }
 
