@@ -16,7 +16,7 @@ import { TP_SYS_ENTER, TP_SYS_EXIT } from "../tracepoints";
 import { loadBytes, storeBytes } from "../cpu/access";
 import { TOUCH_FRESH, touchRandom, touchRange } from "../cpu/touch";
 import { fsck, mkfs } from "../fs/names-syscalls";
-import { GFP_ATOMIC, GFP_ZERO, allocPage } from "../mm/page-alloc";
+import { allocUrgent, GFP_ZERO } from "../mm/page-alloc";
 import { isNullPage, pageAddress } from "../mm/page";
 import { OP_BUFFER_BYTES } from "../mm/uaccess";
 import { C_SYSCALL, chargeCost } from "../sched/cost";
@@ -88,7 +88,7 @@ function barrierWait(id: u64, parties: u64): i64 {
 export function opBuffer(task: Task): u32 {
   const box = mailboxOf(task);
   if (box.buffer == 0) {
-    const page = allocPage(GFP_ZERO | GFP_ATOMIC);
+    const page = allocUrgent(GFP_ZERO);
     if (!isNullPage(page)) box.buffer = <u32>pageAddress(page);
   }
   return box.buffer;

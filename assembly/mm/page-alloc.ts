@@ -4,7 +4,7 @@
  *     allocPage:  per-CPU list --empty--> zone (batch of 32 under zone_lock) --low--> reclaim --none--> OOM kill --none--> null
  *     putPage:    last reference -> per-CPU list --over 96--> zone
  *
- * Interface: pageAllocInit, allocPage(gfp), putPage, GFP_*, slabFrame, pcpDrain, zoneFreePages, checkPageAlloc.
+ * Interface: pageAllocInit, allocPage(gfp), allocUrgent(gfp), putPage, GFP_*, slabFrame, pcpDrain, zoneFreePages, checkPageAlloc.
  * Invariants:
  *   [pa-1] a free frame has refcount 0 and no flag but BUDDY; free frames = zone + per-CPU lists + never used.
  *   [pa-2] frames above highPfn were never handed out and are all zero: a snapshot leaves them out.
@@ -228,9 +228,20 @@ function checkPoison(page: Page): void {
   }
 }
 
+/**
+ * A frame for those who may neither sleep nor do without: when the CPU's own list and the zone have none, the other CPUs' lists, which on a
+ * small machine hold all that is free, are given back first. Null: nothing is free.
+ */
+export function allocUrgent(gfp: u32): Page {
+  const page = allocPage(gfp | GFP_ATOMIC);
+  if (!isNullPage(page) || mmState().nrPcp == 0) return page;
+  pcpDrainAll();
+  return allocPage(gfp | GFP_ATOMIC);
+}
+
 /** A frame for the object caches (SlabState.frameFn), 0 when memory is short. */
 export function slabFrame(): usize {
-  const page = allocPage(GFP_ATOMIC);
+  const page = allocUrgent(0);
   if (isNullPage(page)) return 0;
   page.set(PG_SLAB);
   return pageAddress(page);
