@@ -96,6 +96,8 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
       getPage(page);
       store<u32>(pages + (pinned << 2), <u32>changetype<usize>(page));
       pinned++;
+      // Somebody else has mapped the page since the lock was dropped: nobody comes back for what the fault has kept ([nm-s2]).
+      if (tried) faultGiveUp();
       tried = false;
       continue;
     }
@@ -110,6 +112,7 @@ export function getUserPages(mm: MmStruct, address: u64, nPages: u32, flags: u32
     // The fault is over. Should the PTE be gone or read-only again, the next one is another fault ([mk-5]).
     else if (!(MUTANTS && mutant(M_GUP_KEEPS_TRIED))) tried = false;
   }
+  if (tried) faultGiveUp();
   if (own) upRead(mm.mmapSem);
   return pinned != 0 ? pinned : error;
 }
@@ -138,6 +141,13 @@ export const POPULATE_WRITE: u32 = 2;
  * without memory, -EINTR when killed).
  */
 export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32 {
+  const error = populatePages(mm, start, end, how);
+  // A fault that came to RETRY may not have been asked for again: its page was mapped by another, or is gone ([nm-s2]).
+  faultGiveUp();
+  return error;
+}
+
+function populatePages(mm: MmStruct, start: u64, end: u64, how: u32): i32 {
   if (downReadKillable(mm.mmapSem) != 0) return -EINTR;
   let at = start & ~0xfff;
   let tried = false;
@@ -157,10 +167,7 @@ export function populateRange(mm: MmStruct, start: u64, end: u64, how: u32): i32
       const flags = FOLL_UNLOCKABLE | (write ? FOLL_WRITE : 0);
       const error = vmaAllows(mm, at, write) ? faultinPage(mm, at, flags, tried) : -EFAULT;
       if (error == -EAGAIN) {
-        if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) {
-          faultGiveUp();
-          return -EINTR;
-        }
+        if (currentTask().fatalSignal != 0 || downReadKillable(mm.mmapSem) != 0) return -EINTR;
         tried = true;
         continue;
       }
