@@ -21,6 +21,16 @@ import { firstPte, stablePages, writeback } from "./s11-writeback.js";
 import { freeze } from "./s14-freeze.js";
 import { ownBuffer } from "./s15-own-buffer.js";
 import { noSpace, spaceReturns } from "./s16-no-space.js";
+import { outOfMemory, reclaim } from "./s17-out-of-memory.js";
+import { reservations } from "./s18-reservations.js";
+import { reflink, snapshot } from "./s19-reflink.js";
+import { dax } from "./s21-dax.js";
+import { fork, forkedStores, twoStores } from "./s23-two-stores.js";
+import { exitingTarget, procMem } from "./s25-other-mm.js";
+import { protectionToggles } from "./s26-protection-toggles.js";
+import { killed, killedReader } from "./s27-killed.js";
+import { alwaysCleaned, oneAttempt } from "./s28-one-attempt.js";
+import { keptLock, pinned, populate } from "./s29-get-user-pages.js";
 
 export const SCENARIOS: readonly AnyScenario[] = [
   munmap,
@@ -44,6 +54,25 @@ export const SCENARIOS: readonly AnyScenario[] = [
   ownBuffer,
   noSpace,
   spaceReturns,
+  outOfMemory,
+  reservations,
+  reflink,
+  snapshot,
+  dax,
+  reclaim,
+  twoStores,
+  fork,
+  forkedStores,
+  exitingTarget,
+  procMem,
+  protectionToggles,
+  killed,
+  oneAttempt,
+  pinned,
+  keptLock,
+  populate,
+  alwaysCleaned,
+  killedReader,
 ];
 
 export const SCENARIO_NAMES: readonly string[] = SCENARIOS.map(({ name }) => name);
