@@ -56,7 +56,8 @@ function checkPromises(info: CowfsInfo, delalloc: u32): void {
 export function cowfsCheck(sb: SuperBlock, atRest: bool): void {
   const info = changetype<CowfsInfo>(sb.fsPrivate);
   if (changetype<usize>(info) == 0 || info.aborted != 0) return;
-  checkSpace(info);
+  // While a commit writes, blocks that the next transaction has given up already are dirty still.
+  if (info.committing == 0) checkSpace(info);
   checkReserve(info);
   let delalloc: u32 = 0;
   let writing = false;
