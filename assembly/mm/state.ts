@@ -155,8 +155,8 @@ export class MmState {
   /** Reservations of space that had to wait, and for how long (filesystems count them). */
   reserveWaits: u64;
   reserveWaitNs: u64;
-  /** Pins and unpins an inode for the flusher (fs room). */
-  igrabFn: (host: usize) => void;
+  /** Pins and unpins an inode for the flusher (fs room). igrab is false for an inode on its way out: whoever evicts it does the rest. */
+  igrabFn: (host: usize) => bool;
   iputFn: (host: usize) => void;
   /** fsync of bytes [start, end] of a file (fs room). */
   fsyncFn: (file: usize, startBytes: u64, endBytes: u64) => i32;

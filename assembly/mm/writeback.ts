@@ -11,7 +11,7 @@
  * Invariants:
  *   [wb-3] a mapping is in the dirty list exactly while it has dirty pages, oldest first.
  *   [wb-4] a dirtier leaves balanceDirtyPages only below the threshold, killed, or when nothing can be written.
- *   [wb-5] the flusher holds a reference of the inode whose pages it writes.
+ *   [wb-5] the flusher holds a reference of the inode whose pages it writes; one that is being evicted it leaves alone.
  * Locks: none held on entry of anything here that may sleep.
  * Why not Linux's bandwidth estimation: it smooths pauses over seconds; a fault feels the threshold, and that is exact.
  */
@@ -123,12 +123,13 @@ function writeOldest(mapping: AddressSpace): void {
   mapping.dirtiedNs = sched().clockNs;
   const host = mapping.host;
   const igrab = m.igrabFn;
-  igrab(host);
-  writeMapping(mapping, 0, u32.MAX_VALUE, false);
-  const iput = mmState().iputFn;
-  iput(host);
+  if (igrab(host)) {
+    writeMapping(mapping, 0, u32.MAX_VALUE, false);
+    const iput = mmState().iputFn;
+    iput(host);
+  }
   wakeAll(mmState().throttleWait);
-  // No progress (every page is under writeback, or the filesystem cannot write now): wait for somebody to say so.
+  // No progress (every page is under writeback, the inode is being evicted, the filesystem cannot write now): wait for somebody to say so.
   if (mmState().nrDirty >= before) sleepOnTimeout(mmState().flusherWait, TASK_INTERRUPTIBLE, MAX_PAUSE_NS / 20);
 }
 

@@ -132,7 +132,7 @@ function writeDirty(sb: SuperBlock): i64 {
     const inode = inodeOfMapping(mapping);
     if (changetype<usize>(inode.sb) != changetype<usize>(sb)) break;
     const igrab = m.igrabFn;
-    igrab(mapping.host);
+    if (!igrab(mapping.host)) break;
     writeMapping(mapping, 0, u32.MAX_VALUE, true);
     const iput = mmState().iputFn;
     iput(changetype<usize>(inode));
