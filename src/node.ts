@@ -12,9 +12,17 @@ export { runSweep, type SweepDescription, summarize } from "./sim/sweep.js";
 export { SCHEMA, type RunResult } from "./sim/result.js";
 export { WORKLOADS } from "./workloads/index.js";
 
-/** Bytes of the kernel in this package. `checked` is the build with every costly walk. */
-export function kernelBytes(checked = false): Uint8Array {
-  const name = checked ? "faultline.checked.wasm" : "faultline.wasm";
+/** release: what is measured. checked: with every costly walk. explore: schedules can be chosen, mutants selected. */
+export type KernelBuild = "release" | "checked" | "explore";
+
+function buildName(build: KernelBuild | boolean): KernelBuild {
+  return typeof build === "boolean" ? (build ? "checked" : "release") : build;
+}
+
+/** Bytes of a kernel in this package; true is the checked build. Throws when it is not built. */
+export function kernelBytes(build: KernelBuild | boolean = "release"): Uint8Array {
+  const wanted = buildName(build);
+  const name = wanted === "release" ? "faultline.wasm" : `faultline.${wanted}.wasm`;
   const here = fileURLToPath(new URL(".", import.meta.url));
   for (const up of ["..", "../build", "../..", "."]) {
     try {
@@ -26,7 +34,7 @@ export function kernelBytes(checked = false): Uint8Array {
   throw new Error(`${name} is not built: npm run build:wasm`);
 }
 
-/** The kernel of this package, compiled, with its hash. */
-export async function loadKernel(checked = false): Promise<KernelImage> {
-  return kernelImage(kernelBytes(checked));
+/** A kernel of this package, compiled, with its hash. */
+export async function loadKernel(build: KernelBuild | boolean = "release"): Promise<KernelImage> {
+  return kernelImage(kernelBytes(build));
 }

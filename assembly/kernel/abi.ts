@@ -108,7 +108,7 @@ export function unpark(tid: u32): u32 {
   return !isNullTask(task) && wakeParked(task) ? 1 : 0;
 }
 
-/** Where the explorer's log (8 bytes a point, `limit` of them) and script are. */
+/** Where the explorer's log (16 bytes a point, `limit` of them) and script are. */
 export function exploreInit(log: u32, limit: u32, script: u32): void {
   initExplore(<usize>log, limit, <usize>script);
 }

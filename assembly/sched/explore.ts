@@ -34,7 +34,7 @@ export const EXPLORE_PCT: u32 = 2;
 export const EXPLORE_QUIET: u32 = 3;
 const FAIR: u32 = 2000;
 
-/** A point of the log: 8 bytes. */
+/** A point of the log: 16 bytes. */
 @unmanaged
 export class ExplorePoint {
   /** Candidates, a bit each. */
@@ -45,6 +45,7 @@ export class ExplorePoint {
   /** What an empty script would have answered. */
   byDefault: u8;
   pad: u8;
+  timeNs: u64;
 }
 
 @unmanaged
@@ -197,6 +198,7 @@ function decide(s: SchedState, current: u32): u32 {
   point.current = <u8>current;
   point.answer = <u8>answer;
   point.byDefault = <u8>usual;
+  point.timeNs = s.clockNs;
   e.points++;
   return answer;
 }

@@ -93,10 +93,14 @@ async function buildHarness(): Promise<void> {
 }
 
 async function buildJs(): Promise<void> {
-  await part("js", ["src", "tsconfig.json"], ["dist/index.js", "dist/node.js", "dist/worker.js", "dist/cli/main.js"], async () => {
+  const outputs = ["index", "node", "worker", "explore-worker", "cli/main"].map((name) => `dist/${name}.js`);
+  await part("js", ["src", "tsconfig.json"], outputs, async () => {
     const { metafile } = await esbuild.build({
       absWorkingDir: root,
-      entryPoints: { index: "src/index.ts", node: "src/node.ts", worker: "src/sim/worker.ts", "cli/main": "src/cli/main.ts" },
+      entryPoints: {
+        ...{ index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
+        ...{ worker: "src/sim/worker.ts", "explore-worker": "src/sim/explore/worker.ts" },
+      },
       outdir: "build/dist",
       bundle: true,
       splitting: true,

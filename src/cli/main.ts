@@ -9,6 +9,7 @@ import { RunError, VERSION } from "../sim/run.js";
 import { registerCompare } from "./commands/compare.js";
 import { registerCalibrate, registerCosts } from "./commands/calibrate.js";
 import { registerCrash } from "./commands/crash.js";
+import { registerExplore } from "./commands/explore.js";
 import { registerFsck } from "./commands/fsck.js";
 import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
@@ -30,6 +31,7 @@ const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerInspect,
   registerFsck,
   registerCrash,
+  registerExplore,
   registerCalibrate,
   registerCosts,
 ];

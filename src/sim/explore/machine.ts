@@ -17,7 +17,7 @@ import { GuestFailure, Machine, type Snapshot } from "../../host/machine.js";
 import { KernelPanic } from "../../host/panic.js";
 import type { AnyScenario, Cell, Ending } from "../../scenarios/scenario.js";
 import { prioritiesOf } from "./pct.js";
-import { MODE, type Schedule, ScheduleLog } from "./schedule.js";
+import { MODE, POINT_BYTES, type Schedule, ScheduleLog } from "./schedule.js";
 
 /** Points of one schedule: a race that takes more goes nowhere. */
 export const MAX_POINTS = 32_768;
@@ -26,7 +26,7 @@ const SPARE_CPUS = 3;
 const MAX_CPUS = 12;
 /** Simulated time, ns: setup and after, and the race; longer is a hang. */
 const QUIET_NS = 1e12;
-const SCRIPT_OFFSET = MAX_POINTS * 8;
+const SCRIPT_OFFSET = MAX_POINTS * POINT_BYTES;
 const MEMORY_BYTES = 1 << 20;
 
 export interface Problem {
@@ -156,6 +156,12 @@ export class ExploreMachine {
     const stats = this.names.length - this.traceNames;
     for (let i = 0; i < stats; i++) into[i] = kernel.statValue(i);
     for (let i = stats; i < into.length; i++) into[i] = kernel.traceCount(i - stats);
+  }
+
+  /** The name of a task that races, "setup" for the process that ran setup; a kernel thread's id. */
+  taskName(tid: number): string {
+    if (tid === this.mainTid) return "setup";
+    return this.taskNames.find((name) => this.tids[name] === tid) ?? `kthread ${tid}`;
   }
 
   private get traceNames(): number {

@@ -37,15 +37,7 @@ export type Schedule =
   /** Probabilistic concurrency testing: random priorities; at `changes` of the first `steps` points the running task falls behind. */
   | { kind: "pct"; seed: number; changes: number; steps: number };
 
-/** A point of a log: candidates as bits, who was running (NOBODY: it could not go on), who was taken, who would have been by default. */
-export interface LogPoint {
-  mask: number;
-  current: number;
-  answer: number;
-  byDefault: number;
-}
-
-const POINT_BYTES = 8;
+export const POINT_BYTES = 16;
 
 /** A view of the log in the kernel's memory: good until the next schedule. */
 export class ScheduleLog {
@@ -72,6 +64,11 @@ export class ScheduleLog {
   }
   byDefault(i: number): number {
     return this.u8[this.at + i * POINT_BYTES + 6] ?? NOBODY;
+  }
+
+  timeNs(i: number): number {
+    const at = (this.at + i * POINT_BYTES) >> 2;
+    return (this.u32[at + 2] ?? 0) + (this.u32[at + 3] ?? 0) * 2 ** 32;
   }
 
   /** What differs from the default order. */

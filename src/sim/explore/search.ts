@@ -151,8 +151,9 @@ function note(report: CellReport, machine: ExploreMachine, result: ScheduleResul
 function missing(report: CellReport): Failure | undefined {
   const nothing = { found: report.schedules, script: "", shrunk: "", preemptions: 0 };
   // A known defect may end every schedule that enters the window.
-  if (report.defect?.seen === 0)
+  if (report.defect?.seen === 0) {
     return { kind: "no-defect", text: `${report.defect.id} is known here; no schedule has shown it`, ...nothing };
+  }
   if (report.marked || report.defect) return undefined;
   return { kind: "no-mark", text: "no schedule has entered the scenario's window", ...nothing };
 }
