@@ -27,7 +27,7 @@ import { putPage } from "../../mm/page-alloc";
 import { setPageDirty } from "../../mm/page-writeback";
 import { pageMkclean } from "../../mm/rmap";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
-import { balanceDirtyPages, filemapWriteAndWait } from "../../mm/writeback";
+import { balanceDirtyPages, filemapWriteAndWait, pageUnprepare } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
 import { Inode, iSizeWrite, touchTimes } from "../inode";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../operations";
@@ -247,14 +247,18 @@ function allocate(inode: Inode, start: u64, end: u64): i32 {
 
 /**
  * A byte at which a punch begins or ends: the page around it stays mapped and loses blocks, so its PTEs must ask page_mkwrite before
- * the next store (SCENARIOS S10). Preconditions: invalidate_lock is held for writing.
+ * the next store (SCENARIOS S10), and what asked before, and has no PTE yet, must ask again: it holds no lock but the page's.
+ * Preconditions: invalidate_lock is held for writing.
  */
 function protectEdge(inode: Inode, fileByte: u64): void {
   if ((fileByte & (PAGE_SIZE - 1)) == 0) return;
   const page = findGetPage(inode.mapping, <u32>(fileByte >> 12));
   if (changetype<usize>(page) == 0) return;
   lockPage(page);
-  if (page.mapping != 0 && !(MUTANTS && mutant(M_PUNCH_EDGE_WRITABLE)) && pageMkclean(page) != 0) setPageDirty(page);
+  if (page.mapping != 0 && !(MUTANTS && mutant(M_PUNCH_EDGE_WRITABLE))) {
+    if (pageMkclean(page) != 0) setPageDirty(page);
+    pageUnprepare(page);
+  }
   unlockPage(page);
   putPage(page);
 }
