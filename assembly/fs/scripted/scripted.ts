@@ -26,7 +26,7 @@ import { putPage } from "../../mm/page-alloc";
 import {
   PG_ERROR, PG_PRIVATE, PG_UPTODATE, PG_WRITEBACK, Page, isNullPage, lockPage, pageAddress, pageLocked, unlockPage, waitOnPageWriteback,
 } from "../../mm/page";
-import { clearPageDirtyForIo, setPageDirty } from "../../mm/page-writeback";
+import { clearPageDirtyForIo, endPageWriteback, setPageDirty, setPageWriteback } from "../../mm/page-writeback";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
 import { mappingSetError, nextDirtyPage, pagePrepare } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
@@ -97,6 +97,8 @@ function writeOnePage(inode: Inode, page: Page): i32 {
     unlockPage(page);
     return 0;
   }
+  // From now on, for the host may sleep: who syncs waits for this page, which is not dirty any more.
+  setPageWriteback(page);
   // Beyond the end of the file the disk holds zeros.
   const tail = inode.mapping.sizeBytes - ((<u64>page.index) << PAGE_SHIFT);
   if (tail < PAGE_SIZE) memory.fill(pageAddress(page) + <usize>tail, 0, PAGE_SIZE - <u32>tail);
@@ -105,6 +107,7 @@ function writeOnePage(inode: Inode, page: Page): i32 {
   assert(pageLocked(page), "[st-1] a write that failed leaves the page locked");
   pageReleaseReserved(scriptedSuper(inode.sb), page, true);
   mappingSetError(inode.mapping, result);
+  endPageWriteback(page);
   unlockPage(page);
   return result;
 }

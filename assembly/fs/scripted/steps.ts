@@ -17,8 +17,10 @@ import { blkdevIssueFlush, submitBio, submitBioWait } from "../../block/request-
 import { SECTORS_PER_BLOCK } from "../../block/state";
 import { AddressSpace } from "../../mm/address-space";
 import { filePages } from "../../mm/filemap";
-import { PG_DIRTY, PG_PRIVATE, PG_UPTODATE, Page, lockPage, pageAddress, pageLocked, unlockPage, waitOnPageWriteback } from "../../mm/page";
-import { endPageWriteback, setPageDirty, setPageWriteback } from "../../mm/page-writeback";
+import {
+  PG_DIRTY, PG_PRIVATE, PG_UPTODATE, PG_WRITEBACK, Page, lockPage, pageAddress, pageLocked, unlockPage, waitOnPageWriteback,
+} from "../../mm/page";
+import { endPageWriteback, setPageDirty } from "../../mm/page-writeback";
 import { mmState } from "../../mm/state";
 import { mappingSetError, pagePrepare, waitForStablePage, writeMapping } from "../../mm/writeback";
 import { downRead, upRead } from "../../sched/rwsem";
@@ -104,11 +106,11 @@ function writeDone(bio: Bio): void {
 
 function writePage(sb: SuperBlock, page: Page, block: u32): i64 {
   assert(pageLocked(page) && !page.test(PG_DIRTY), "[st-1] writeback takes a locked page that was cleaned");
+  assert(page.test(PG_WRITEBACK), "[st-1] a page is written by ->writePage");
   const bio = pageBio(BIO_WRITE, sb, page, block);
   if (isNullBio(bio)) return -ENOMEM;
   bio.privateData = changetype<usize>(page);
   bio.endIo = writeDone;
-  setPageWriteback(page);
   unlockPage(page);
   submitBio(bio);
   return 0;
