@@ -234,6 +234,8 @@ export class ExploreMachine {
   private finish(result: ScheduleResult): void {
     const { machine, scenario } = this;
     this.sample(this.now);
+    // While address spaces, PTEs and TLBs are as the race has left them.
+    machine.check();
     const end: Ending<unknown, Record<string, unknown>, unknown> = {
       cell: this.cell,
       shared: this.shared,
