@@ -1,25 +1,26 @@
 /*
- * System calls that change a file's extent or bring it to the disk: truncate, fallocate, fsync, sync, ioctl.
+ * System calls that change a file's extent, bring it to the disk, or close it to stores: truncate, fallocate, fsync, sync, ioctl, swapon.
  *
- * Interface: sysTruncate, sysFtruncate, sysFallocate, sysFsync, sysFdatasync, sysSync, sysSyncfs, sysIoctl (six u64) =>
- *            value or -errno; IOCTL numbers FICLONE, FICLONERANGE, FIFREEZE, FITHAW.
+ * Interface: sysTruncate, sysFtruncate, sysFallocate, sysFsync, sysFdatasync, sysSync, sysSyncfs, sysIoctl, sysSwapon,
+ *            sysSwapoff (six u64) => value or -errno; IOCTL numbers FICLONE, FICLONERANGE, FIFREEZE, FITHAW, FS_IOC_SHUTDOWN.
  * Invariants: [dsys-1] a range is checked here for what every filesystem asks; what depends on block size is the filesystem's.
  * Locks: sb_writers -> i_rwsem around changes; none for syncs.
  * Why not fallocate's modes here: collapse and insert move extents, which the VFS does not know.
  */
-import { EBADF, EFAULT, EFBIG, EINVAL, EISDIR, ENODEV, ENOMEM, ENOTTY, EOPNOTSUPP, isErr, ptrErr } from "../lib/errno";
+import { EBADF, EBUSY, EFAULT, EFBIG, EINVAL, EISDIR, ENODEV, ENOMEM, ENOTTY, EOPNOTSUPP, isErr, ptrErr } from "../lib/errno";
 import { downWrite, upWrite } from "../sched/rwsem";
-import { putFile } from "../mm/address-space";
+import { AS_SWAPFILE, AS_UNEVICTABLE, putFile } from "../mm/address-space";
 import { copyFromUser } from "../mm/uaccess";
+import { filemapWriteAndWait } from "../mm/writeback";
 import { VfsFile } from "./file";
-import { Inode, isDirectory, isRegular } from "./inode";
+import { Inode, S_SWAPFILE, isDirectory, isRegular } from "./inode";
 import { AT_FDCWD, WALK_FOLLOW } from "./namei";
 import {
   FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
 } from "./operations";
 import { cloneRange } from "./remap";
 import { scratchAlloc, scratchFree } from "./scratch";
-import { freezeSuper, sbEndWrite, sbStartWrite, thawSuper } from "./super";
+import { freezeSuper, sbEndWrite, sbStartWrite, shutdownSuper, thawSuper } from "./super";
 import { fsyncFile, syncAll, syncFilesystem } from "./sync";
 import { inodeAtPath, putPathInode } from "./stat-syscalls";
 import { fdHold, fileIsNull, mayWrite, setSizeOf } from "./syscalls";
@@ -28,6 +29,8 @@ export const FICLONE: u32 = 0x4004_9409;
 export const FICLONERANGE: u32 = 0x4020_940d;
 export const FIFREEZE: u32 = 0xc004_5877;
 export const FITHAW: u32 = 0xc004_5878;
+/** XFS_IOC_GOINGDOWN, ext4's EXT4_IOC_SHUTDOWN: the filesystem stops as it is. */
+export const FS_IOC_SHUTDOWN: u32 = 0x8004_587d;
 
 export function sysTruncate(path: u64, lenBytes: u64, a2: u64, a3: u64, a4: u64, a5: u64): i64 {
   if (<i64>lenBytes < 0) return -EINVAL;
@@ -127,6 +130,7 @@ function ioctlFile(file: VfsFile, cmd: u32, arg: u64): i64 {
     case FITHAW: return thawSuper(file.host.sb);
     case FICLONE: return cloneFrom(arg, 0, 0, file, 0);
     case FICLONERANGE: return ioctlCloneRange(file, arg);
+    case FS_IOC_SHUTDOWN: return shutdownSuper(file.host.sb);
     default: {
       const f = file.host.sb.fileOps.ioctl;
       return changetype<usize>(f) != 0 ? f(file, cmd, arg) : -ENOTTY;
@@ -153,4 +157,47 @@ function cloneFrom(fd: u64, srcPos: u64, lenBytes: u64, dst: VfsFile, dstPos: u6
   const result = cloneRange(src, srcPos, dst, dstPos, lenBytes);
   putFile(src);
   return result < 0 ? result : 0;
+}
+
+/**
+ * swapon(2), as far as mappings are concerned: nothing becomes writable any more, what was is cleaned and write-protected. No page is ever
+ * swapped out (the machine has no swap), and the file is a swap file for as long as its inode is in memory, or until swapoff.
+ */
+export function sysSwapon(path: u64, flags: u64, a2: u64, a3: u64, a4: u64, a5: u64): i64 {
+  return flags != 0 ? -EINVAL : setSwapfile(path, true);
+}
+
+export function sysSwapoff(path: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64): i64 {
+  return setSwapfile(path, false);
+}
+
+function setSwapfile(path: u64, on: bool): i64 {
+  const found = inodeAtPath(AT_FDCWD, path, WALK_FOLLOW);
+  if (isErr(found)) return ptrErr(found);
+  const inode = changetype<Inode>(found);
+  let result: i64 = -EINVAL;
+  if (isRegular(inode) && (inode.mapping.flags & AS_UNEVICTABLE) == 0) {
+    sbStartWrite(inode.sb);
+    downWrite(inode.rwsem);
+    result = changeSwapfile(inode, on);
+    upWrite(inode.rwsem);
+    sbEndWrite(inode.sb);
+  }
+  putPathInode(inode);
+  return result;
+}
+
+/** i_rwsem is held for writing. */
+function changeSwapfile(inode: Inode, on: bool): i64 {
+  const mapping = inode.mapping;
+  if (((inode.flags & S_SWAPFILE) != 0) == on) return on ? -EBUSY : -EINVAL;
+  if (!on) {
+    inode.flags &= ~S_SWAPFILE;
+    mapping.flags &= ~AS_SWAPFILE;
+    return 0;
+  }
+  inode.flags |= S_SWAPFILE;
+  // First the flag, then the pages: what page_mkwrite has allowed until now is written and write-protected here.
+  mapping.flags |= AS_SWAPFILE;
+  return filemapWriteAndWait(mapping, 0, u32.MAX_VALUE);
 }

@@ -146,6 +146,8 @@ export class SuperOperations {
   /** The last stage of a freeze: nothing may be under way or in memory only. Null: the filesystem cannot be frozen. */
   freezeFs: (sb: SuperBlock) => i32;
   unfreezeFs: (sb: SuperBlock) => i32;
+  /** A forced shutdown: from now on every change fails, and nothing is written. Does not sleep. Null: -ENOTTY. */
+  shutdown: (sb: SuperBlock) => void;
   statfs: (sb: SuperBlock, buffer: Kstatfs) => i32;
   /** Unmount: synced, no inode is left. Free sb.fsPrivate and what hangs on it. */
   putSuper: (sb: SuperBlock) => void;

@@ -14,7 +14,7 @@
  * Why not one semaphore: a page fault waits under mmap_sem; were it to wait with the writers, a writer that faults on its
  * buffer under freeze protection would wait for itself.
  */
-import { EBUSY, EINVAL, EOPNOTSUPP } from "../lib/errno";
+import { EBUSY, EINVAL, ENOTTY, EOPNOTSUPP } from "../lib/errno";
 import { kmemCacheAlloc, kmemCacheFree } from "../lib/slab";
 import { ListHead, listAddTail, listDelInit, listEmpty, listInit } from "../lib/list";
 import { M_FREEZE_SKIPPED, M_FREEZE_SYNCS_FIRST, mutant } from "../lib/mutant";
@@ -25,8 +25,8 @@ import {
 } from "../sched/percpu-rwsem";
 import { TASK_UNINTERRUPTIBLE } from "../sched/state";
 import { WaitQueue, sleepOn, waitQueueInit, wakeAll } from "../sched/wait-queue";
-import { AddressSpaceOperations, VmOperations } from "../mm/address-space";
-import { Inode } from "./inode";
+import { AS_NO_MKWRITE, AddressSpaceOperations, VmOperations } from "../mm/address-space";
+import { Inode, inodeOfSbLink } from "./inode";
 import { FileOperations, InodeOperations, SuperOperations } from "./operations";
 import { CACHE_SUPER, fsState } from "./state";
 import { checkFrozen, syncFilesystem } from "./sync";
@@ -254,4 +254,19 @@ export function thawSuper(sb: SuperBlock): i32 {
   percpuForgetOwner(sb.writers);
   sb.frozen = SB_FREEZE_COMPLETE;
   return error;
+}
+
+/**
+ * A forced shutdown: the filesystem writes nothing from now on, and nothing of it becomes writable (SCENARIOS S31). Returns 0, or
+ * -ENOTTY when it knows no such thing.
+ */
+export function shutdownSuper(sb: SuperBlock): i32 {
+  const f = sb.superOps.shutdown;
+  if (changetype<usize>(f) == 0) return -ENOTTY;
+  f(sb);
+  const head = changetype<usize>(sb.inodes);
+  for (let link: usize = sb.inodes.next; link != head; link = changetype<ListHead>(link).next) {
+    inodeOfSbLink(link).mapping.flags |= AS_NO_MKWRITE;
+  }
+  return 0;
 }

@@ -10,7 +10,7 @@ import { EFAULT, EINTR, EINVAL, ESRCH } from "../lib/errno";
 import { bootAlloc } from "../memlayout";
 import { sysFchmod, sysFchmodat, sysUtimensat } from "../fs/attr-syscalls";
 import {
-  sysFallocate, sysFdatasync, sysFsync, sysFtruncate, sysIoctl, sysSync, sysSyncfs, sysTruncate,
+  sysFallocate, sysFdatasync, sysFsync, sysFtruncate, sysIoctl, sysSwapoff, sysSwapon, sysSync, sysSyncfs, sysTruncate,
 } from "../fs/data-syscalls";
 import { sysLinkat, sysMkdirat, sysMount, sysRenameat2, sysSymlinkat, sysUmount2, sysUnlinkat } from "../fs/names-syscalls";
 import { sysGetdents64 } from "../fs/readdir";
@@ -147,6 +147,8 @@ function enterNames(): void {
   enter(78, sysReadlinkat);
   enter(79, sysNewfstatat);
   enter(88, sysUtimensat);
+  enter(224, sysSwapon);
+  enter(225, sysSwapoff);
   enter(276, sysRenameat2);
 }
 

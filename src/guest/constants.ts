@@ -66,6 +66,8 @@ export const FICLONERANGE = 0x4020940d;
 export const SNAP_CREATE = 0x50009401;
 export const FIFREEZE = 0xc0045877;
 export const FITHAW = 0xc0045878;
+/** XFS_IOC_GOINGDOWN: a forced shutdown. */
+export const FS_IOC_SHUTDOWN = 0x8004587d;
 export const WNOHANG = 1;
 export const RUSAGE_SELF = 0;
 export const RUSAGE_THREAD = 1;
@@ -130,6 +132,8 @@ export const SYS = {
   mremap: 216,
   clone: 220,
   mmap: 222,
+  swapon: 224,
+  swapoff: 225,
   mprotect: 226,
   msync: 227,
   mlock: 228,

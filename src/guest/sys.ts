@@ -334,6 +334,13 @@ export const sys = {
   *truncate(path: string, len: Word): Call {
     return (yield* withBuffer(SYS.truncate, [0, len], 0, cString(path))).ret;
   },
+  /** Nothing of the file becomes writable through a mapping from then on. No page is ever swapped to it. */
+  *swapon(path: string): Call {
+    return (yield* withBuffer(SYS.swapon, [0, 0], 0, cString(path))).ret;
+  },
+  *swapoff(path: string): Call {
+    return (yield* withBuffer(SYS.swapoff, [0], 0, cString(path))).ret;
+  },
   fchmod: (fd: number, mode: number): Call => call(SYS.fchmod, fd, mode),
   *chmod(path: string, mode: number): Call {
     return (yield* withBuffer(SYS.fchmodat, [AT_FDCWD, 0, mode], 1, cString(path))).ret;

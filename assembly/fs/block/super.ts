@@ -4,7 +4,7 @@
  *     mount:   superblock -> recovery -> maps -> threads -> orphans -> root
  *     unmount: (the VFS has synced) completions, commit, checkpoint: the image is whole without its ring -> memory
  *
- * Interface: blockMount, blockMountRoot, blockPutSuper, blockSyncFs, blockFreezeFs, blockStatfs, blockFsync, syncMetadata,
+ * Interface: blockMount, blockMountRoot, blockPutSuper, blockSyncFs, blockFreezeFs, blockShutdown, blockStatfs, blockFsync, syncMetadata,
  *            blockFsOfSuper, openDevice.
  * Invariants:
  *   [sup-1] after a freeze or an unmount the ring is empty: every block is in its place.
@@ -221,6 +221,11 @@ export function blockFreezeFs(sb: SuperBlock): i32 {
   waitFsUnits(fs);
   const error = journalFlush(fs, true);
   return error != 0 ? error : blkdevIssueFlush();
+}
+
+/** ->shutdown. */
+export function blockShutdown(sb: SuperBlock): void {
+  journalAbort(blockFsOfSuper(sb), -EIO);
 }
 
 export function blockStatfs(sb: SuperBlock, buffer: Kstatfs): i32 {

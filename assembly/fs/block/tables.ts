@@ -22,7 +22,7 @@ import {
 import { pageInvalidate, pageReleasable } from "./page-state";
 import { blockReadPage, blockReadahead } from "./read";
 import { blockFsStateInit } from "./state";
-import { blockFreezeFs, blockFsync, blockPutSuper, blockStatfs, blockSyncFs } from "./super";
+import { blockFreezeFs, blockFsync, blockPutSuper, blockShutdown, blockStatfs, blockSyncFs } from "./super";
 import { blockEvict, blockFallocate, blockSetSize } from "./truncate";
 import { blockWriteBegin, blockWriteEnd } from "./write";
 import { blockWritepages } from "./writeback";
@@ -81,6 +81,7 @@ function fillData(tables: BlockTables): void {
   const superOps = tables.superOps;
   superOps.syncFs = blockSyncFs;
   superOps.freezeFs = blockFreezeFs;
+  superOps.shutdown = blockShutdown;
   superOps.statfs = blockStatfs;
   superOps.putSuper = blockPutSuper;
   superOps.check = blockFsCheck;

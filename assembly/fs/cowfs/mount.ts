@@ -62,6 +62,7 @@ import { checkReserve, liveBlocks, reserveInit } from "./reserve";
 import { snapshotInit } from "./snapshot";
 import { checkSpace, freeBlocksNow } from "./space";
 import { CACHE_INFO, CACHE_ROOT, TREES, TREE_FS, TREE_ROOT, CowRoot, CowfsInfo, cowCache, cowfsState, cowfsStateInit } from "./state";
+import { transactionAbort } from "./transaction";
 import { allocMetaPage, treeMappingInit } from "./tree-block";
 import { cowfsFallocate, cowfsSetSize } from "./truncate";
 import { cowfsWritepages } from "./writeback";
@@ -308,6 +309,11 @@ function cowfsFreeze(sb: SuperBlock): i32 {
   return cowfsSyncFs(sb, 1);
 }
 
+/** ->shutdown. */
+function cowfsShutdown(sb: SuperBlock): void {
+  transactionAbort(changetype<CowfsInfo>(sb.fsPrivate), -EIO);
+}
+
 function cowfsStatfs(sb: SuperBlock, buffer: Kstatfs): i32 {
   const info = changetype<CowfsInfo>(sb.fsPrivate);
   buffer.blockSize = info.blockSize;
@@ -341,6 +347,7 @@ export function cowfsInit(): i32 {
   fillFileOps(type);
   type.superOps.syncFs = cowfsSyncFs;
   type.superOps.freezeFs = cowfsFreeze;
+  type.superOps.shutdown = cowfsShutdown;
   type.superOps.statfs = cowfsStatfs;
   type.superOps.putSuper = cowfsPutSuper;
   type.superOps.check = cowfsCheck;
