@@ -31,6 +31,12 @@ import { protectionToggles } from "./s26-protection-toggles.js";
 import { killed, killedReader } from "./s27-killed.js";
 import { alwaysCleaned, oneAttempt } from "./s28-one-attempt.js";
 import { keptLock, pinned, populate } from "./s29-get-user-pages.js";
+import { shutdown, swapfile } from "./s31-forbidden.js";
+import { accounting, majorFault, noFlush, throttle } from "./s32-throttle.js";
+import { splitVma } from "./s34-split-vma.js";
+import { retryLocked, stacked } from "./s35-planted.js";
+import { coldRead, errorReported, mlockall, populateReclaim } from "./r1-cold-read.js";
+import { secondRunCold, secondRunLoaded } from "./d2-second-run.js";
 
 export const SCENARIOS: readonly AnyScenario[] = [
   munmap,
@@ -72,7 +78,22 @@ export const SCENARIOS: readonly AnyScenario[] = [
   keptLock,
   populate,
   alwaysCleaned,
+  swapfile,
+  shutdown,
+  throttle,
+  accounting,
+  splitVma,
+  retryLocked,
+  stacked,
+  coldRead,
   killedReader,
+  mlockall,
+  populateReclaim,
+  errorReported,
+  majorFault,
+  noFlush,
+  secondRunCold,
+  secondRunLoaded,
 ];
 
 export const SCENARIO_NAMES: readonly string[] = SCENARIOS.map(({ name }) => name);

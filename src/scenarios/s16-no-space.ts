@@ -11,7 +11,7 @@ import { MNT, type Mapped, PAGE, RW, byteOf, dropping, inWindow, makeFile, mappe
 const FILLER_PAGES = 120;
 
 /** Stores to a second file until there is no space, and none comes with a sync either. Leaves it open. */
-function* fill(): Call {
+export function* fill(): Call {
   const fd = yield* makeFile(`${MNT}/filler`, FILLER_PAGES * PAGE);
   const at = must(yield* sys.mmap(0, FILLER_PAGES * PAGE, RW, MAP_SHARED, fd), "mmap");
   for (let done = 0, dry = 0; dry < 2;) {
@@ -34,7 +34,7 @@ function* onFullDisk(cell: Cell): Call<Full> {
   return { ...file, filler: yield* fill() };
 }
 
-const SMALL = { diskBlocks: 96 };
+export const SMALL = { diskBlocks: 96 };
 
 /** The error path of bacik-v3 under mmap_sem: D5. */
 function d5({ mkwrite, faultLock, bacikDefects = 0b111110 }: Cell): boolean {

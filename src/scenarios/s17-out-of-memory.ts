@@ -22,10 +22,10 @@ import {
 } from "./steps.js";
 
 /** Of 128 frames: with the filesystem in place, and BALLAST_PAGES in a file that nobody may reclaim, some 40 are free. */
-const CONFIG = { memoryBytes: 128 * PAGE };
+export const CONFIG = { memoryBytes: 128 * PAGE };
 const BALLAST_PAGES = 75;
 
-function* ballast(): Call<void> {
+export function* ballast(): Call<void> {
   const fd = must(yield* sys.open("/ballast", O_RDWR | O_CREAT), "open");
   must(yield* sys.pwrite(fd, new Uint8Array(BALLAST_PAGES * PAGE).fill(1), 0), "pwrite");
   must(yield* sys.close(fd), "close");

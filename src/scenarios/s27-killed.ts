@@ -3,7 +3,7 @@
  */
 import { O_RDWR, SIGKILL } from "../guest/constants.js";
 import { type Call, must, sys } from "../guest/sys.js";
-import { defineScenario, process } from "./scenario.js";
+import { type Cell, defineScenario, process } from "./scenario.js";
 import {
   MNT,
   type Mapped,
@@ -11,6 +11,7 @@ import {
   byteOf,
   cached,
   drop,
+  dropping,
   inWindow,
   loadByte,
   mapShared,
@@ -48,8 +49,8 @@ export const killed = defineScenario<Mapped, { store: string; kill: string }, st
   mark: (end) => inWindow(end, end.outcomes.store === undefined && end.after?.startsWith("file 0") === true) || killedUnderLock(end),
 });
 
-function killedUnderLock(end: { cell: { mkwrite: string }; outcomes: { store?: string }; moved: (name: string) => number }): boolean {
-  return end.cell.mkwrite === "generic_page_mkwrite" && end.outcomes.store === undefined && end.moved("mkwrite_runs") > 0;
+function killedUnderLock(end: { cell: Cell; outcomes: { store?: string }; moved: (name: string) => number }): boolean {
+  return !dropping(end.cell) && end.outcomes.store === undefined && end.moved("mkwrite_runs") > 0;
 }
 
 /** /mnt/f of one page, on the disk, mapped, and not in the page cache. */

@@ -3,7 +3,7 @@
  * back what the file holds.
  *
  * Interface: makeAndMount, makeFile, Mapped, mappedFile, storeByte, outcomeOf, nameOf, byteOf, bytesOf, remount, drop, durable, frozen,
- *            withMkwrite, cached, dropping, overlapped, inWindow, inFileWindow, dirtied, runs.
+ *            withMkwrite, cached, dropping, overlapped, inWindow, inFileWindow, dirtied, cleanings, runs.
  * Invariants:
  *   [stp-1] `durable` unmounts: [mk-6] is asserted there, of every reservation and pin. A filesystem without a disk is synced only.
  *   [stp-2] a store is "ok" or the name of its signal; a call's result is its value or the name of its errno.
@@ -178,6 +178,11 @@ export function inFileWindow(end: Moved, proof: boolean): boolean {
 /** Pages that became dirty: the callback's work shows even where the store went elsewhere. */
 export function dirtied({ moved }: Moved): number {
   return moved("writeback:writeback_dirty_page");
+}
+
+/** Times that writeback was begun: by the flusher too, whose time may come early. */
+export function cleanings({ moved }: Moved): number {
+  return moved("writeback:writeback_start");
 }
 
 /** Runs of page_mkwrite: two for one store mean that the first run's page was not taken. */
