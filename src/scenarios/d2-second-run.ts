@@ -33,7 +33,7 @@ function scenario(name: string, title: string, loaded: boolean) {
     tasks: {
       store: thread(({ at }) => storeByte(at, 5)),
       map: thread(function* () {
-        return (yield* sys.mmap(0, PAGE, RW, byteOf, MAP_PRIVATE | MAP_ANONYMOUS)) > 0;
+        return (yield* sys.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS)) > 0;
       }),
     },
     // A page that the flusher has cleaned must be asked for again.

@@ -3,7 +3,7 @@
  */
 import { sys } from "../guest/sys.js";
 import { defineScenario, thread } from "./scenario.js";
-import { type Mapped, PAGE, byteOf, dirtied, inWindow, mappedFile, nameOf, storeByte, withMkwrite } from "./steps.js";
+import { type Mapped, PAGE, byteOf, dirtied, inFileWindow, mappedFile, nameOf, storeByte, withMkwrite } from "./steps.js";
 
 export const truncateExtend = defineScenario<Mapped, { store: string; resize: string }, string>({
   id: "S7",
@@ -22,5 +22,5 @@ export const truncateExtend = defineScenario<Mapped, { store: string; resize: st
   ending: ({ outcomes, after }) => `store ${outcomes.store}, truncates ${outcomes.resize}, file ${after}`,
   allowed: () => ["ok, truncates 0 0, file 5", "ok, truncates 0 0, file 0", "SIGBUS, truncates 0 0, file 0"].map((end) => `store ${end}`),
   // The store is in the file, and a page was dirtied before the one it is in.
-  mark: (end) => inWindow(end, end.outcomes.store === "ok" && end.after === "5" && dirtied(end) > 1),
+  mark: (end) => inFileWindow(end, end.outcomes.store === "ok" && end.after === "5" && dirtied(end) > 1),
 });

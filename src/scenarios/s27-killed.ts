@@ -50,7 +50,8 @@ export const killed = defineScenario<Mapped, { store: string; kill: string }, st
 });
 
 function killedUnderLock(end: { cell: Cell; outcomes: { store?: string }; moved: (name: string) => number }): boolean {
-  return !dropping(end.cell) && end.outcomes.store === undefined && end.moved("mkwrite_runs") > 0;
+  const fault = cached(end.cell) ? "mkwrite_runs" : "exceptions:page_fault_user";
+  return !dropping(end.cell) && end.outcomes.store === undefined && end.moved(fault) > 0;
 }
 
 /** /mnt/f of one page, on the disk, mapped, and not in the page cache. */

@@ -39,7 +39,7 @@ export const oneAttempt = defineScenario<Mapped, { store: string; map: string; f
   after: ({ fd }) => byteOf(fd, 0),
   ending: ({ outcomes: { store, map, fsync }, after }) => `store ${store}, munmap ${map}, fsync ${fsync}, file ${after}`,
   allowed: () => ["store ok, munmap 0, fsync 0, file 5"],
-  mark: (end) => inWindow(end, runs(end) > 1 || end.moved("mkwrite_completed") > 0),
+  mark: (end) => (cached(end.cell) ? inWindow(end, runs(end) > 1 || end.moved("mkwrite_completed") > 0) : runs(end) > 0),
 });
 
 export const alwaysCleaned = defineScenario<Mapped, { store: string; fsyncs: string }, string>({

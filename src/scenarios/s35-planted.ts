@@ -47,8 +47,8 @@ function* mappedOn(cell: Cell, type: string) {
 export const retryLocked = defineScenario<Mapped, { first: string; second: string }, string>({
   id: "S35",
   name: "retry-locked",
-  title: "a page_mkwrite that says RETRY with the lock held is caught where the lock is kept, and made again where it is not",
-  applies: (cell) => onPagestore(cell) && cell.mkwrite !== "bacik-v3",
+  title: "a page_mkwrite that says RETRY with the lock held is caught by the check of the fault's code against its lock",
+  applies: (cell) => onPagestore(cell) && cell.mkwrite === "generic_page_mkwrite",
   config: { filesystems: [retrystore] },
   setup: (cell) => mappedOn(cell, "retrystore"),
   tasks: {
