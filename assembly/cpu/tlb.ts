@@ -1,7 +1,7 @@
 /*
  * Per-CPU TLBs: direct-mapped, tagged with the address space, separate tags for read, write and fetch.
  *
- *     entry (32 bytes):  0 read tag | 8 write tag | 16 fetch tag | 24 frame address (u32) | 28 unused
+ *     entry (32 bytes):  0 read tag | 8 write tag | 16 fetch tag | 24 frame address (u32) | 28 the frame's code page (u32), 0: not known
  *     tag:   63     48 47                 12 11      0
  *           | ctx 27..12 |   virtual page    | ctx 11..0 |        all ones: matches no user address
  *
@@ -22,6 +22,7 @@ export const TLB_READ: u32 = 0;
 export const TLB_WRITE: u32 = 8;
 export const TLB_FETCH: u32 = 16;
 export const TLB_FRAME: u32 = 24;
+export const TLB_CODE: u32 = 28;
 export const TLB_ENTRY_BYTES: u32 = 32;
 const TAG_INVALID: u64 = u64.MAX_VALUE;
 /** Contexts have 28 bits; the last one is never given out. */
@@ -48,6 +49,15 @@ export class CpuRoomState {
   faultLeave: () => u32;
   /** Set when contexts wrapped: every mm must take a new one. */
   contextEpoch: u32;
+  /** The decode cache (rv64/code-page.ts): its pool, its size, the next one to be taken, and for each frame its number plus 1. */
+  codePages: usize;
+  nCodePages: u32;
+  codeNext: u32;
+  codeOfFrame: usize;
+  /** Instructions of all programs since boot or statsReset. */
+  instructions: u64;
+  /** rv64/run.ts, called by its number so that no pass makes it part of a caller that may be unwound. */
+  runFn: (context: usize) => u32;
 }
 
 export function cpuRoom(): CpuRoomState {
@@ -106,6 +116,7 @@ export function tlbFill(cpu: Cpu, address: u64, frame: u32, read: bool, write: b
   store<u64>(entry, write ? tag : TAG_INVALID, TLB_WRITE);
   store<u64>(entry, fetch ? tag : TAG_INVALID, TLB_FETCH);
   store<u32>(entry, frame, TLB_FRAME);
+  store<u32>(entry, 0, TLB_CODE);
 }
 
 /** Drops one page of one address space from a CPU's TLB. */

@@ -78,7 +78,9 @@ export const C_BTREE_COW: u32 = 61;
 export const C_BTREE_ITEM: u32 = 62;
 export const C_CSUM_PAGE: u32 = 63;
 export const C_COMMIT: u32 = 64;
-export const COST_COUNT: u32 = 65;
+/** A thousand instructions of a program: one takes less than a ns. */
+export const C_THOUSAND_INSTRUCTIONS: u32 = 65;
+export const COST_COUNT: u32 = 66;
 
 /** The name a user types in a cost file: Linux's or the field's word for the step. */
 export function costName(id: u32): string {
@@ -122,6 +124,7 @@ export function costName(id: u32): string {
     case C_BTREE_ITEM: return "btree_change_item";
     case C_CSUM_PAGE: return "checksum_page";
     case C_COMMIT: return "transaction_commit";
+    case C_THOUSAND_INSTRUCTIONS: return "thousand_instructions";
     default: return "";
   }
 }
@@ -255,4 +258,6 @@ export function costSetDefaults(): void {
   // p: crc32c by instruction, about 10 bytes a ns.
   set(C_CSUM_PAGE, 400);
   set(C_COMMIT, 2000);
+  // d: one instruction a cycle at 3 GHz.
+  set(C_THOUSAND_INSTRUCTIONS, 333);
 }
