@@ -87,6 +87,8 @@ export class BootConfig {
   scriptedFs: u32;
   /** Histograms for what guests measure (kernel/io-batch.ts). */
   recorders: u32;
+  /** Code pages that programs' instructions are decoded into (cpu/rv64/code-page.ts); 0: no program can be started. */
+  codePages: u32;
 }
 
 export function bootConfig(): BootConfig {

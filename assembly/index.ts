@@ -14,7 +14,7 @@ export {
   guestResume, guestTask, hostAnswered, scriptedFsTable, histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField,
   lockWaitHistogram, lockdepClass, mkwriteName, nowNs, opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess, traceCapacity,
   traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
-  fsckLawName, unpark, exploreInit, exploreBegin, explorePoints,
+  fsckLawName, unpark, exploreInit, exploreBegin, explorePoints, consoleRing, consoleRingBytes, consoleWritten, unknownCalls,
 } from "./kernel/abi";
 export { mutantName, mutantReached, mutantSelect } from "./kernel/abi";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";

@@ -15,7 +15,8 @@ import { LC_S_VFS_RENAME } from "../sched/lock-class";
 import { mutexInit } from "../sched/mutex";
 import { mmState } from "../mm/state";
 import { cowfsInit } from "./cowfs/mount";
-import { DENTRY_BYTES, DENTRY_LONG_BYTES, Dentry, dentryAlloc, dentryInit, dentryLink, isNullDentry } from "./dentry";
+import { DENTRY_BYTES, DENTRY_LONG_BYTES, Dentry, dentryAlloc, dentryInit, dentryLink, dentryLookup, isNullDentry } from "./dentry";
+import { devicesInit } from "./devices";
 import { FILES_BYTES } from "./fdtable";
 import { VfsFile, filePutFinal } from "./file";
 import { INODE_BYTES, Inode, S_IFDIR, ihold, inodeAlloc, inodeHashInit, iput, isNullInode } from "./inode";
@@ -83,14 +84,19 @@ function iputHost(host: usize): void {
   sbUnpin(sb);
 }
 
-/** "/" and "/tmp". */
+/** "/" and "/tmp"; on a machine that runs programs "/dev" as well. */
 function makeRoot(sb: SuperBlock): i32 {
   const root = rootDentryOf(sb);
   if (isNullDentry(root)) return -ENOMEM;
   fsState().root = changetype<usize>(root);
   // "tmp", little-endian, in the scratch of the walks.
   store<u32>(fsState().path, 0x00706d74);
-  return makeDirectory(root, fsState().path, 3);
+  const error = makeDirectory(root, fsState().path, 3);
+  if (error != 0 || bootConfig().codePages == 0) return error;
+  // "dev"
+  store<u32>(fsState().path, 0x00766564);
+  if (makeDirectory(root, fsState().path, 3) != 0) return -ENOMEM;
+  return devicesInit(dentryLookup(root, fsState().path, 3)) ? 0 : -ENOMEM;
 }
 
 /** A directory made at boot. */

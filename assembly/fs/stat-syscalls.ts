@@ -1,7 +1,8 @@
 /*
  * System calls that ask: fstat, newfstatat, readlinkat, statfs, fstatfs.
  *
- * Interface: sysFstat, sysNewfstatat, sysReadlinkat, sysStatfs, sysFstatfs (six u64) => value or -errno.
+ * Interface: inodeAtPath, inodeAtName, putPathInode, isEmptyPath; sysFstat, sysNewfstatat, sysReadlinkat, sysStatfs, sysFstatfs (six u64)
+ *            => value or -errno.
  * Invariants: [stat-1] an answer is made whole in scratch memory before it is copied: a fault in between changes nothing of it.
  * Locks: the namespace mutex for the walk; none while the answer is copied.
  * Why not statx: every field that the machine knows is in struct stat.
@@ -10,7 +11,7 @@ import { EBADF, EFAULT, EINVAL, ENOENT, ENOMEM, errPtr, isErr, ptrErr } from "..
 import { NAME_MAX, PATH_MAX } from "../config";
 import { PAGE_SIZE } from "../memlayout";
 import { putFile } from "../mm/address-space";
-import { copyToUser } from "../mm/uaccess";
+import { copyToUser, strncpyFromUser } from "../mm/uaccess";
 import { isNullDentry } from "./dentry";
 import { Inode, ihold, iput, isSymlink } from "./inode";
 import { AT_FDCWD, WALK_FOLLOW, lookupAt, namespaceLock, namespaceUnlock, pathWalk } from "./namei";
@@ -20,6 +21,8 @@ import { SuperBlock, sbPin, sbUnpin } from "./super";
 import { fdHold, fileIsNull } from "./syscalls";
 
 const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
+const AT_NO_AUTOMOUNT: u64 = 0x800;
+const AT_EMPTY_PATH: u64 = 0x1000;
 /** struct stat and struct statfs of riscv64. */
 const STAT_BYTES: u32 = 128;
 const STATFS_BYTES: u32 = 120;
@@ -31,6 +34,13 @@ export function inodeAtPath(dirfd: u64, path: u64, walkFlags: u32): usize {
   const got = getname(path);
   if (isErr(got)) return got;
   const name = changetype<PathName>(got);
+  const found = inodeAtName(dirfd, name, walkFlags);
+  putname(name);
+  return found;
+}
+
+/** As inodeAtPath, of a path in kernel memory. */
+export function inodeAtName(dirfd: u64, name: PathName, walkFlags: u32): usize {
   namespaceLock();
   let error = pathWalk(dirfd, name, lookupAt(0), walkFlags);
   if (error == 0 && isNullDentry(lookupAt(0).dentry)) error = -ENOENT;
@@ -42,7 +52,6 @@ export function inodeAtPath(dirfd: u64, path: u64, walkFlags: u32): usize {
     found = changetype<usize>(inode);
   }
   namespaceUnlock();
-  putname(name);
   return error != 0 ? errPtr(error) : found;
 }
 
@@ -89,10 +98,21 @@ export function sysFstat(fd: u64, user: u64, a2: u64, a3: u64, a4: u64, a5: u64)
   return result;
 }
 
+/** Whether a path of user memory is "". */
+export function isEmptyPath(path: u64): bool {
+  const scratch = scratchAlloc();
+  if (scratch == 0) return false;
+  const length = strncpyFromUser(scratch, path, 1);
+  scratchFree(scratch);
+  return length == 0;
+}
+
 /** newfstatat(2): stat, and lstat with AT_SYMLINK_NOFOLLOW. */
 export function sysNewfstatat(dirfd: u64, path: u64, user: u64, flags: u64, a4: u64, a5: u64): i64 {
-  if ((flags & ~AT_SYMLINK_NOFOLLOW) != 0) return -EINVAL;
-  const found = inodeAtPath(dirfd, path, flags == 0 ? WALK_FOLLOW : 0);
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0) return -EINVAL;
+  // The file behind dirfd itself, as glibc's fstat asks for it.
+  if ((flags & AT_EMPTY_PATH) != 0 && isEmptyPath(path)) return sysFstat(dirfd, user, 0, 0, 0, 0);
+  const found = inodeAtPath(dirfd, path, (flags & AT_SYMLINK_NOFOLLOW) == 0 ? WALK_FOLLOW : 0);
   if (isErr(found)) return ptrErr(found);
   const result = copyStat(changetype<Inode>(found), user);
   putPathInode(changetype<Inode>(found));

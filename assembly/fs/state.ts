@@ -49,6 +49,8 @@ export class FsState {
   cowfs: usize;
   /** What mounts of iomapfs and jbdfs share (block/state.ts). */
   blockfs: usize;
+  /** Rings and counters of the console (devices.ts); 0 on a machine without programs. */
+  consoles: usize;
   /** Next bucket that dcachePrune looks at. */
   pruneNext: u32;
   /** The namespace mutex (fs/namei.ts). */

@@ -16,6 +16,7 @@ import { downWrite, upWrite } from "../sched/rwsem";
 import { currentTask } from "../sched/state";
 import { getFile, putFile } from "../mm/address-space";
 import { isNullDentry } from "./dentry";
+import { deviceTransfer, isDevice } from "./devices";
 import { fdClose, fdGet, fdInstall, fdReplace, fdsFull } from "./fdtable";
 import {
   O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, VfsFile, fileOpen, writtenTo,
@@ -150,6 +151,7 @@ export function sysClose(fd: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64): 
 function transfer(file: VfsFile, user: u64, count: u64, pos: u64, write: bool): i64 {
   const n = <u32>(count < MAX_RW_COUNT ? count : MAX_RW_COUNT);
   if (isDirectory(file.host)) return -EISDIR;
+  if (isDevice(file.host)) return deviceTransfer(file.host, user, n, write);
   const sb = file.host.sb;
   if (!write) {
     const r = sb.fileOps.read;
@@ -171,7 +173,7 @@ function readWrite(fd: u64, user: u64, count: u64, write: bool): i64 {
     const pos = file.pos;
     result = transfer(file, user, count, pos, write);
     // O_APPEND starts elsewhere.
-    if (result > 0) file.pos = write ? writtenTo() : pos + <u64>result;
+    if (result > 0 && !isDevice(file.host)) file.pos = write ? writtenTo() : pos + <u64>result;
     mutexUnlock(file.posLock);
   }
   putFile(file);

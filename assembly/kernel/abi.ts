@@ -35,6 +35,8 @@ import { guestExitSeen, guestResume as resume, taskById, taskReap } from "../sch
 import { checkMachine as check } from "./check";
 import { guestEntry, opBuffer as bufferOf, unpark as wakeParked } from "./guest";
 import { recorderAt } from "./io-batch";
+import { CONSOLE_RING, consoleRing as ringOf, consoleWritten as writtenTo } from "../fs/devices";
+import { unknownCalls as unknownCallsOf } from "./system-call";
 import { procText, taskOfPid } from "./procfs";
 import { spawnProcess as spawn } from "./process";
 import { kernelState } from "./state";
@@ -305,6 +307,24 @@ export function blockBioField(at: u32, field: u32): u32 {
 /** What law n of a check is about. */
 export function fsckLawName(n: u32): u32 {
   return text(<i32>n > BLOCK_FSCK_BASE ? blockFsckLaw(<i32>n) : fsckLaw(<i32>n));
+}
+
+/** The console: the ring of a stream (1 out, 2 err), 0 on a machine without programs; bytes ever written to it; the ring's size. */
+export function consoleRing(stream: u32): u32 {
+  return <u32>ringOf(stream);
+}
+
+export function consoleWritten(stream: u32): f64 {
+  return <f64>writtenTo(stream);
+}
+
+export function consoleRingBytes(): u32 {
+  return CONSOLE_RING;
+}
+
+/** How often programs and guests called number nr, which the kernel does not have. */
+export function unknownCalls(nr: u32): u32 {
+  return unknownCallsOf(nr);
 }
 
 /** The nth page allocation from now fails; 0 turns it off. */

@@ -16,7 +16,10 @@ import { TRACE_EVENT_BYTES, traceInit, traceState } from "../lib/trace";
 import { xaNodeCacheInit } from "../lib/xarray";
 import { BOOT_BASE, BOOT_CONFIG, PAGE_SIZE, bootAlloc, bootAllocInit, bootAllocSeal } from "../memlayout";
 import { blockInit } from "../block/init";
+import { CODE_PAGE_BYTES, codeInit } from "../cpu/rv64/code-page";
+import { rv64Init } from "../cpu/rv64/run";
 import { cpuRoom, tlbInit } from "../cpu/tlb";
+import { CONSOLE_RING } from "../fs/devices";
 import { fsInit } from "../fs/init";
 import { faultEnter, faultLeave, handlePageFault } from "../mm/fault-lock";
 import { BACIK_V3_DEFECTS } from "../mm/bacik";
@@ -76,6 +79,12 @@ export function arenaFor(frames: u32, tasks: u32): u32 {
   return 96 * 1024 + frames * 16 + tasks * 3072;
 }
 
+/** The decode cache with a number a frame, of all memory there may be; the console's rings; counters of unknown system calls. */
+function programBytes(c: BootConfig): f64 {
+  if (c.codePages == 0) return 0;
+  return <f64>c.codePages * CODE_PAGE_BYTES + <f64>u32.MAX_VALUE / PAGE_SIZE * 2 + <f64>CONSOLE_RING * 2 + 4096;
+}
+
 /** Linear memory that the present configuration needs, bytes. */
 export function minimumBytes(): f64 {
   const c = bootConfig();
@@ -86,7 +95,7 @@ export function minimumBytes(): f64 {
   const fixed: f64 = <f64>BOOT_BASE + 112 * 1024 + (c.frames >= 4096 ? 256 * 1024 : 32 * 1024);
   return (
     fixed + perCpu * <f64>c.cpus + perTask * <f64>c.maxTasks + perFrame * <f64>c.frames + <f64>c.arenaBytes +
-    <f64>c.traceEvents * 32 + <f64>c.choiceLog * 8 + disk + <f64>LOCK_WAIT_BYTES + <f64>c.recorders * HISTOGRAM_BYTES
+    <f64>c.traceEvents * 32 + <f64>c.choiceLog * 8 + disk + <f64>LOCK_WAIT_BYTES + <f64>c.recorders * HISTOGRAM_BYTES + programBytes(c)
   );
 }
 
@@ -172,7 +181,8 @@ export function boot(): i32 {
   assert(kernelState().booted == 0, "a machine boots once");
   if (!valid(c)) return -EINVAL;
   bootAllocInit(c.memoryBytes);
-  if (!carveLib(c) || !carveSched(c) || !tlbInit(c.tlbEntries)) return -ENOMEM;
+  if (!carveLib(c) || !carveSched(c) || !tlbInit(c.tlbEntries) || !codeInit(c.codePages, c.memoryBytes)) return -ENOMEM;
+  rv64Init();
   cpuRoom().faultEnter = faultEnter;
   cpuRoom().pageFault = handlePageFault;
   cpuRoom().faultLeave = faultLeave;

@@ -7,6 +7,7 @@
  * Locks: none; called between two steps of the machine, when nothing is half done.
  * Why not counters alone: a counter and its bug move together; a walk sees what is there.
  */
+import { checkCode } from "../cpu/rv64/code-page";
 import { checkIntervalTree, itFirstOverlap, itNextOverlap } from "../lib/interval-tree";
 import { ListHead } from "../lib/list";
 import { checkKmemCache, KmemCache } from "../lib/slab";
@@ -267,4 +268,5 @@ export function checkMachine(): void {
   checkProcesses();
   checkObjects();
   checkTasks();
+  checkCode();
 }

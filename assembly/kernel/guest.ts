@@ -4,24 +4,22 @@
  * Interface: guestEntry(task), guestInit, opBuffer(task), unpark(task).
  * Invariants:
  *   [guest-1] a task with a fatal signal pending exits before its operation's result is seen.
- *   [guest-2] an operation that the kernel does not know is ENOSYS, counted and named.
  * Locks: none at entry and at exit ([lk-2]).
  * Why not a loop inside: between operations the host's generator decides what comes next.
  */
-import { EFAULT, EINTR, EINVAL, ENOSYS } from "../lib/errno";
+import { EFAULT, EINTR, EINVAL } from "../lib/errno";
 import { prngSeed } from "../lib/prng";
 import { traceEmit } from "../lib/trace";
 import { bootAlloc } from "../memlayout";
-import { TP_SYS_ENTER, TP_SYS_EXIT } from "../tracepoints";
+import { TP_SYS_EXIT } from "../tracepoints";
 import { loadBytes, storeBytes } from "../cpu/access";
 import { TOUCH_FRESH, touchRandom, touchRange } from "../cpu/touch";
 import { fsck, mkfs } from "../fs/names-syscalls";
 import { allocUrgent, GFP_ZERO } from "../mm/page-alloc";
 import { isNullPage, pageAddress } from "../mm/page";
 import { OP_BUFFER_BYTES } from "../mm/uaccess";
-import { C_SYSCALL, chargeCost } from "../sched/cost";
 import { WAKE_NORMAL, schedule, syncPoint, wakeUp } from "../sched/core";
-import { TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
+import { SWITCH_YIELD, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_ZOMBIE, Task, charge, currentTask, sched } from "../sched/state";
 import { WaitQueue, sleepOn, wakeAll, waitQueueInit } from "../sched/wait-queue";
 import {
   Mailbox, OP_BARRIER, OP_COMPUTE, OP_FSCK, OP_GETTIME, OP_IO, OP_LOAD, OP_MKFS, OP_NOP, OP_PARK, OP_PROC_MEM_READ, OP_PROC_MEM_WRITE,
@@ -31,7 +29,8 @@ import { doExit, processOf } from "./process";
 import { ioBatch, ioRecord } from "./io-batch";
 import { procMem } from "./proc-mem";
 import { procRead } from "./procfs";
-import { BARRIERS, SYSCALL_MAX, kernelState } from "./state";
+import { BARRIERS, kernelState } from "./state";
+import { systemCall, unknownCall } from "./system-call";
 
 const WAIT_BARRIER: u32 = 17;
 const WAIT_PARK: u32 = 22;
@@ -173,28 +172,13 @@ function pseudoOp(box: Mailbox): i64 {
     case OP_RECORD: return ioRecord(box);
     case OP_IO: return ioBatch(box);
     case OP_PARK: return park();
-    default: return unknown(box.nr);
+    default: return unknownCall(box.nr);
   }
 }
 
-function unknown(nr: u32): i64 {
-  kernelState().unknownSyscalls++;
-  kernelState().lastUnknown = nr;
-  return -ENOSYS;
-}
-
-type SysCall = (a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64) => i64;
-
-function systemCall(box: Mailbox): i64 {
-  const s = sched();
-  kernelState().syscalls++;
-  chargeCost(C_SYSCALL);
-  traceEmit(s.clockNs, TP_SYS_ENTER, s.cpu.id, s.current.id, box.nr, box.arg0);
-  if (box.nr >= SYSCALL_MAX) return unknown(box.nr);
-  const slot = load<u32>(kernelState().table + (box.nr << 2));
-  if (slot == 0) return unknown(box.nr);
-  const f = changetype<SysCall>(slot);
-  return f(box.arg0, box.arg1, box.arg2, box.arg3, box.arg4, box.arg5);
+/** A system call out of the mailbox. */
+function callOf(box: Mailbox): i64 {
+  return systemCall(box.nr, box.arg0, box.arg1, box.arg2, box.arg3, box.arg4, box.arg5);
 }
 
 /** The entry of every guest task: runs afresh for each operation, and to go on with touches that have handed over. */
@@ -210,7 +194,7 @@ export function guestEntry(task: Task): void {
   }
   // Touches apart from the rest: their frames are entered at every hand-over of a contended fault.
   if (box.nr != OP_TOUCH && box.nr != OP_TOUCH_RANDOM) {
-    finishOp(box.nr >= OP_NOP ? pseudoOp(box) : systemCall(box));
+    finishOp(box.nr >= OP_NOP ? pseudoOp(box) : callOf(box));
     return;
   }
   if (touch(box)) finishOp(touchResult(mailboxOf(currentTask())));
@@ -220,6 +204,11 @@ function finishOp(result: i64): void {
   const me = currentTask();
   // exit(2) has run: there is nobody to report to.
   if (me.state == TASK_ZOMBIE) return;
+  if (me.regs != 0) {
+    // execve(2) has run: from its next turn on the task is a program, and its entry another.
+    sched().switchReason = SWITCH_YIELD;
+    return;
+  }
   const mine = mailboxOf(me);
   mine.result = result;
   if (mine.nr < OP_NOP) traceEmit(sched().clockNs, TP_SYS_EXIT, sched().cpu.id, me.id, mine.nr, <u64>result);

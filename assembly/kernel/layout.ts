@@ -35,6 +35,7 @@ export function configFieldName(i: u32): string {
     case 21: return "bacikDefects";
     case 22: return "scriptedFs";
     case 23: return "recorders";
+    case 24: return "codePages";
     default: return "";
   }
 }
@@ -64,7 +65,8 @@ export function configFieldOffset(i: u32): u32 {
     case 20: return offsetof<BootConfig>("skewNs");
     case 21: return offsetof<BootConfig>("bacikDefects");
     case 22: return offsetof<BootConfig>("scriptedFs");
-    default: return offsetof<BootConfig>("recorders");
+    case 23: return offsetof<BootConfig>("recorders");
+    default: return offsetof<BootConfig>("codePages");
   }
 }
 

@@ -202,6 +202,9 @@ export function doExit(status: u32): void {
   const buffer = mailboxOf(task).buffer;
   mailboxOf(task).buffer = 0;
   if (buffer != 0) putPage(addressToPage(buffer));
+  const regs = task.regs;
+  task.regs = 0;
+  if (regs != 0) putPage(addressToPage(regs));
   const files = task.files;
   task.files = 0;
   filesPut(files);
@@ -213,6 +216,8 @@ export function doExit(status: u32): void {
   leaveProcess(me, status);
   me.process = 0;
   taskExit(status);
+  // A program may have run for long since its dispatch: its end is the time that its user sees.
+  if (regs != 0 && sched().clockNs > sched().machineNs) sched().machineNs = sched().clockNs;
 }
 
 function leaveProcess(task: Task, status: u32): void {

@@ -31,6 +31,8 @@ export class KernelState {
   booted: u32;
   unknownSyscalls: u32;
   lastUnknown: u32;
+  /** Calls of each number that the table does not have (u32 each); 0 on a machine without programs. */
+  unknownCounts: usize;
   ooms: u32;
   lastOomPid: u32;
   lastOomRss: u32;

@@ -99,6 +99,7 @@ function regimeStatName(i: u32): string {
     case 65: return "cowfs_free_clusters";
     case 66: return "reservation_waits";
     case 67: return "reservation_wait_ns";
+    case 68: return "instructions";
     default: return "";
   }
 }
@@ -132,6 +133,7 @@ function regimeStatValue(i: u32): f64 {
     case 57: return <f64>sumIdle();
     case 66: return <f64>m.reserveWaits;
     case 67: return <f64>m.reserveWaitNs;
+    case 68: return <f64>cpuRoom().instructions;
     default: return <f64>cowfsStat(i - 58);
   }
 }

@@ -7,6 +7,7 @@
  * Why not a switch: the table is data, so a test can walk it and `inspect` can name it.
  */
 import { EFAULT, EINTR, EINVAL, ESRCH } from "../lib/errno";
+import { bootConfig } from "../config";
 import { bootAlloc } from "../memlayout";
 import { sysFchmod, sysFchmodat, sysUtimensat } from "../fs/attr-syscalls";
 import {
@@ -20,6 +21,7 @@ import { sysClose, sysDup, sysDup3, sysLseek, sysOpenat, sysPread64, sysPwrite64
 import {
   sysBrk, sysMadvise, sysMincore, sysMlock, sysMlockall, sysMmap, sysMprotect, sysMremap, sysMsync, sysMunlock, sysMunlockall, sysMunmap,
 } from "./mm-syscalls";
+import { sysPreadv, sysPwritev, sysReadv, sysWritev } from "../fs/vector-syscalls";
 import { copyFromUser } from "../mm/uaccess";
 import { WAKE_SIGNAL, scheduleTimeout } from "../sched/core";
 import { SWITCH_BLOCK, SWITCH_YIELD, TASK_INTERRUPTIBLE, Task, currentTask, isNullTask, sched } from "../sched/state";
@@ -28,6 +30,8 @@ import { taskById } from "../sched/task";
 import { doExit, doExitGroup, processOf, sysClone, sysKill, sysTgkill, sysWait4 } from "./process";
 import { sysProcessVmReadv, sysProcessVmWritev } from "./process-vm";
 import { sysGetrusage } from "./rusage";
+import { sysExecve } from "./exec";
+import { enterProgramCalls } from "./program-syscalls";
 import { SYSCALL_MAX, kernelState } from "./state";
 import { mailboxOf } from "./mailbox";
 
@@ -169,13 +173,28 @@ function enterMemory(): void {
   enter(271, sysProcessVmWritev);
 }
 
+function enterPrograms(): void {
+  enterProgramCalls(enter);
+  enter(65, sysReadv);
+  enter(66, sysWritev);
+  enter(69, sysPreadv);
+  enter(70, sysPwritev);
+  enter(221, sysExecve);
+}
+
 /** Carves and fills the table. */
 export function syscallInit(): bool {
   kernelState().table = bootAlloc(SYSCALL_MAX * 4, 8);
   if (kernelState().table == 0) return false;
+  if (bootConfig().codePages != 0) {
+    kernelState().unknownCounts = bootAlloc(SYSCALL_MAX * 4, 8);
+    if (kernelState().unknownCounts == 0) return false;
+  }
   enterFiles();
   enterNames();
   enterMemory();
+  // Scripts have no use for what programs ask at their start.
+  if (bootConfig().codePages != 0) enterPrograms();
   enter(93, sysExit);
   enter(94, sysExitGroup);
   enter(101, sysNanosleep);

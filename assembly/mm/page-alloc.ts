@@ -15,6 +15,7 @@
 import { bootConfig } from "../config";
 import { ListHead, listAdd, listDel, listEmpty, listFirst, listInit } from "../lib/list";
 import { bootAlloc, PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
+import { dropFrame } from "../cpu/rv64/code-page";
 import { C_PAGE_ALLOC, C_PAGE_ALLOC_BATCH, C_PAGE_FREE, C_PAGE_ZERO, chargeCost } from "../sched/cost";
 import { LC_ZONE_LOCK } from "../sched/lock-class";
 import { spinInit, spinLockNoSync, spinUnlock } from "../sched/spinlock";
@@ -269,6 +270,7 @@ function freePage(page: Page): void {
     f(page);
   }
   chargeCost(C_PAGE_FREE);
+  dropFrame(<u32>pageAddress(page));
   m.pgfree++;
   page.flags = 1 << PG_BUDDY;
   page.priv = 0;

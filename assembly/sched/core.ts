@@ -32,7 +32,7 @@ import { EXPLORE_EVENT, EXPLORE_NONE, exploreNext, exploreStays, exploring } fro
 import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
 import {
   Cpu, SWITCH_BLOCK, SWITCH_HOST, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
-  TASK_RUNNABLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TIME_NEVER, Task, cpuAt, isNullTask, sched,
+  TASK_RUNNABLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE, TF_PROGRAM, TIME_NEVER, Task, cpuAt, isNullTask, sched,
 } from "./state";
 import { runTask, switchOut } from "./switch";
 
@@ -286,6 +286,11 @@ function afterReturn(s: SchedState, cpu: Cpu, task: Task): void {
   if (task.state == TASK_ZOMBIE) {
     task.onCpu = 0;
     cpu.current = changetype<Task>(0);
+    if ((task.flags & TF_PROGRAM) != 0) {
+      const reap = s.reapFn;
+      reap(task);
+      return;
+    }
   } else {
     assert(task.state == TASK_RUNNABLE, "a task that returns is running");
     task.state = TASK_GUEST_WAIT;

@@ -38,6 +38,8 @@ export const TF_KTHREAD: u32 = 1;
 export const TF_IN_FAULT: u32 = 2;
 export const TF_MEMALLOC: u32 = 4;
 export const TF_OOM_VICTIM: u32 = 8;
+/** The host knows nothing of the task: the dispatcher reaps it. */
+export const TF_PROGRAM: u32 = 16;
 
 /** 17 host cache lines, not 16: tables at power-of-two strides put the same field of every task into one cache set of the host. */
 export const TASK_STRIDE: u32 = 1088;
@@ -121,6 +123,8 @@ export class SchedState {
   padStop: u32;
   /** Loads the task's address space on the running CPU; set by kernel/boot. */
   switchMmFn: (task: Task) => void;
+  /** Frees the slot of a task that exited and that the host does not know (TF_PROGRAM): taskReap. */
+  reapFn: (task: Task) => void;
 
   get idleMask(): usize {
     return changetype<usize>(this) + offsetof<SchedState>("idle0");
@@ -227,6 +231,8 @@ export class Task {
   exitWaitersPrev: u32;
   /** Scratch of the room that owns the task's entry. */
   arg: u32;
+  /** A program's frame: its registers (cpu/rv64/context.ts) and what the kernel keeps of its thread; 0 for a scripted guest. */
+  regs: usize;
   /** Simulated time at which the last fault was taken. */
   faultStartNs: u64;
 

@@ -33,6 +33,7 @@ export function taskTableInit(nTasks: u32, saveAreaBytes: u32): bool {
   if (s.tasks == 0 || s.saveAreas == 0) return false;
   s.nextTid = 1;
   s.freeTask = 0;
+  s.reapFn = taskReap;
   for (let slot = nTasks; slot != 0; slot--) {
     const task = taskAt(slot - 1);
     task.saveArea = s.saveAreas + (slot - 1) * (saveAreaBytes + STRIDE_SKEW);

@@ -24,6 +24,9 @@ export const CALL_RESULT: u32 = 2;
 /** The host to the kernel. */
 export const CALL_STEP: u32 = 3;
 export const CALL_RETURN: u32 = 4;
+/** From the console (fs/devices.ts): read the ring; give bytes of standard input. */
+export const CALL_CONSOLE_FLUSH: u32 = 5;
+export const CALL_CONSOLE_READ: u32 = 6;
 
 @unmanaged
 export class HostCall {
