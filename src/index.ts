@@ -15,7 +15,6 @@ export {
   GuestFailure,
   INSPECT_KINDS,
   type InspectKind,
-  type LockStat,
   Machine,
   type RunOptions,
   type RunReason,
@@ -24,6 +23,7 @@ export {
 export { type Histogram, type Latency, latencyOf, mergeHistograms, percentile } from "./host/histogram.js";
 export type { Disk, DiskFaultHits, DiskFaults, DiskModel, UnflushedWrite } from "./host/disk.js";
 export { sha256 } from "./host/sha256.js";
+export type { LockStat } from "./host/lock-stat.js";
 export { KernelPanic, type PanicContext } from "./host/panic.js";
 export { type PageTableStep, pteFlags, walkPageTable } from "./host/page-table.js";
 export {
@@ -38,6 +38,8 @@ export {
   VM_FAULT_SIGBUS,
 } from "./host/scripted-fs.js";
 export { pagestore } from "./fs/pagestore.js";
+export type { ConsoleStream } from "./host/console.js";
+export { ExecError, type ExecOptions, type ProgramExit, whyNotExecutable } from "./host/program.js";
 export type { TraceEvent } from "./host/trace.js";
 export { compileKernel, type KernelSource } from "./host/wasm.js";
 export * from "./guest/index.js";

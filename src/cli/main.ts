@@ -10,6 +10,7 @@ import { registerCompare } from "./commands/compare.js";
 import { registerCalibrate, registerCosts } from "./commands/calibrate.js";
 import { registerCrash } from "./commands/crash.js";
 import { registerExplore } from "./commands/explore.js";
+import { registerExec } from "./commands/exec.js";
 import { registerFsck } from "./commands/fsck.js";
 import { registerInspect } from "./commands/inspect.js";
 import { registerReplay } from "./commands/replay.js";
@@ -22,6 +23,7 @@ import { colors } from "./output.js";
 
 const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerRun,
+  registerExec,
   registerCompare,
   registerSettle,
   registerWorkloads,

@@ -55,6 +55,8 @@ export interface MachineConfig {
   recorders?: number;
   /** A slip that the kernel is to make (assembly/lib/mutant.ts); the explorer's build alone can. Default none. */
   mutant?: string;
+  /** Pages of decoded instructions that a machine keeps for programs (exec), 0: it runs none. Default 0; 37 KiB each. */
+  codePages?: number;
   /** Costs to override, ns by name. */
   costs?: Readonly<Record<string, number>>;
 }
@@ -128,6 +130,7 @@ const FIELDS: Readonly<Record<keyof MachineConfig, true>> = {
   pagePoison: true,
   recorders: true,
   mutant: true,
+  codePages: true,
   costs: true,
 };
 
@@ -161,6 +164,7 @@ export function kernelNumbers(config: MachineConfig): KernelNumbers {
   put("raPages", config.raPages, (v) => whole("raPages", v, 0, 1024));
   put("faultAroundPages", config.faultAroundPages, (v) => powerOfTwo("faultAroundPages", v, 1, 512));
   put("recorders", config.recorders, (v) => whole("recorders", v, 0, 2048));
+  put("codePages", config.codePages, (v) => whole("codePages", v, 0, 65535));
   fields.set("traceOn", config.trace === false ? 0 : 1);
   if (config.pagePoison === true) fields.set("pagePoison", 1);
   fields.set("choicePolicy", indexOf("choices", config.choices ?? "default", CHOICE_POLICIES));

@@ -32,6 +32,8 @@ export interface Op {
   data?: Uint8Array;
   /** Arguments that are addresses in the operation buffer: their value is an offset into it. */
   bufferArgs?: readonly number[];
+  /** Places in `data` of u64 offsets into the operation buffer that become addresses: the vectors of execve. */
+  bufferPointers?: readonly number[];
   /** Bytes of the operation buffer to hand back. */
   readBack?: number;
   /** fork and clone: what the child runs; become and park: what the guest goes on as. */

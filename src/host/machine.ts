@@ -19,8 +19,11 @@ import { Disk } from "./disk.js";
 import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } from "./histogram.js";
 import { Guest, type GuestContext, type GuestFn, type GuestState, type Op, type OpResult, randomFrom } from "./guests.js";
 import { TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
+import { type LockStat, readLockStat } from "./lock-stat.js";
 import { Mailbox, checkOp, needsBuffer } from "./mailbox.js";
 import { type PageTableStep, walkPageTable } from "./page-table.js";
+import { Console } from "./console.js";
+import { type ExecOptions, type ProgramExit, exitOf, programGuest } from "./program.js";
 import { HostCalls, type SavedCall } from "./scripted-fs.js";
 import { KernelPanic, type PanicContext } from "./panic.js";
 import { sha256OfPieces } from "./sha256.js";
@@ -48,18 +51,6 @@ export interface RunOptions {
   forNs?: number;
   /** Asked after every operation that a guest got a result of: true stops the run there. */
   stopWhen?: () => boolean;
-}
-
-/** lock_stat of one class in one mode; times in ns. */
-export interface LockStat {
-  acquisitions: number;
-  contentions: number;
-  waitNs: number;
-  waitMaxNs: number;
-  waitMinNs: number;
-  holdNs: number;
-  holdMaxNs: number;
-  holdMinNs: number;
 }
 
 /** Latencies of page faults from trap to return, ns. */
@@ -122,6 +113,10 @@ export class Machine {
   private running = false;
   /** Its model, its faults, its image. */
   readonly disk: Disk;
+  /** What programs write and read. */
+  readonly console: Console;
+  /** How processes that the host started have ended, by pid. */
+  private readonly exits = new Map<number, number>();
   /** What the machine is made from, as text. */
   private readonly configText: string;
   /** What to do to see a panic again: a run's command line, or for other machines how this one was made. */
@@ -141,6 +136,7 @@ export class Machine {
     this.u8 = new Uint8Array(memory.buffer);
     this.mailbox = new Mailbox(memory);
     this.disk = new Disk(memory, kernel);
+    this.console = new Console(memory, kernel);
     this.hostCalls = new HostCalls(config.filesystems ?? [], new DataView(memory.buffer), kernel);
     this.task = taskLayout(kernel, memory);
     this.tracepoints = nameTable(memory, kernel.tracepointName);
@@ -184,6 +180,21 @@ export class Machine {
     return tid;
   }
 
+  /**
+   * Starts a program: an executable of riscv64 Linux, written to a path of the guest's or there already. Returns its pid. What it
+   * writes goes to console.onOutput; exitOf(pid) says how it ended. Throws ConfigError on a machine without code pages.
+   */
+  exec(options: ExecOptions): number {
+    if ((this.config.codePages ?? 0) === 0) throw new ConfigError("codePages is 0: this machine runs no programs");
+    return this.spawn(programGuest(options), options.cpu === undefined ? {} : { cpu: options.cpu });
+  }
+
+  /** How a process that spawn or exec started has ended; undefined while it lives. */
+  exitOf(pid: number): ProgramExit | undefined {
+    const status = this.exits.get(pid);
+    return status === undefined ? undefined : exitOf(status);
+  }
+
   private addGuest(fn: GuestFn, tid: number, pid: number): Guest {
     const context = (life: number): GuestContext => ({
       tid,
@@ -213,6 +224,7 @@ export class Machine {
   private runUntil(limitNs: number, stopWhen: (() => boolean) | undefined): RunReason {
     for (;;) {
       const reason = this.guard(() => this.kernel.run(limitNs));
+      this.console.drain();
       if (reason === RUN_HOST) {
         this.serveCall(this.kernel.guestTask());
         continue;
@@ -227,6 +239,7 @@ export class Machine {
   private serveCall(task: number): void {
     try {
       this.guard(() => {
+        if (this.console.serve(task, task + this.task.hostCall)) return;
         this.hostCalls.serve(this.field(task, this.task.id), task, task + this.task.hostCall);
       });
     } catch (error) {
@@ -241,6 +254,7 @@ export class Machine {
     const guest = this.guests.get(tid) ?? this.adopt(task, tid);
     if (this.field(task, this.task.state) === TASK_ZOMBIE) {
       this.guests.delete(tid);
+      if (this.field(task, this.task.tgid) === tid) this.exits.set(tid, this.field(task, this.task.exitCode));
       if (guest.childWaits) this.departed.set(tid, guest);
       this.guard(() => this.kernel.guestExited(task));
       return;
@@ -365,27 +379,7 @@ export class Machine {
 
   /** lock_stat of every class that was used, by name and mode. */
   lockStat(): Record<string, { read: LockStat; write: LockStat }> {
-    const result: Record<string, { read: LockStat; write: LockStat }> = {};
-    this.lockClasses.forEach((name, id) => {
-      if (name === "") return;
-      const entry = { read: this.lockStatOf(id, 0), write: this.lockStatOf(id, 1) };
-      if (entry.read.acquisitions + entry.write.acquisitions > 0) result[name] = entry;
-    });
-    return result;
-  }
-
-  private lockStatOf(id: number, mode: number): LockStat {
-    const at = (field: number): number => this.kernel.lockStatField(id, mode, field);
-    return {
-      acquisitions: at(0),
-      contentions: at(1),
-      waitNs: at(2),
-      waitMaxNs: at(3),
-      waitMinNs: at(4),
-      holdNs: at(5),
-      holdMaxNs: at(6),
-      holdMinNs: at(7),
-    };
+    return readLockStat(this.kernel, this.lockClasses);
   }
 
   /** Latencies of the faults since boot or statsReset. */
@@ -487,6 +481,8 @@ export class Machine {
     this.departed.clear();
     for (const state of snapshot.departed) this.departed.set(state.tid, Guest.restored(state));
     this.hostCalls.restore(snapshot.calls);
+    this.console.forget();
+    this.exits.clear();
   }
 
   /**

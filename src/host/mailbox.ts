@@ -59,6 +59,10 @@ export class Mailbox {
     this.u32[(at + MAILBOX.nr) >> 2] = op.nr;
     this.u32[(at + MAILBOX.flags) >> 2] = op.flags ?? 0;
     for (let i = 0; i < MAX_ARGS; i++) this.putArg(at + MAILBOX.args + 8 * i, op.args[i] ?? 0);
+    for (const place of op.bufferPointers ?? []) {
+      const offset = this.view.getBigUint64(buffer + place, true);
+      this.view.setBigUint64(buffer + place, KERNEL_POINTER_BASE + BigInt(buffer) + offset, true);
+    }
     for (const i of op.bufferArgs ?? []) {
       this.putArg(at + MAILBOX.args + 8 * i, KERNEL_POINTER_BASE + BigInt(buffer) + BigInt(op.args[i] ?? 0));
     }

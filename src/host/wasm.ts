@@ -76,6 +76,10 @@ export interface KernelExports {
   mutantName: (id: number) => number;
   mutantReached: () => number;
   mutantSelect: (id: number) => number;
+  consoleRing: (stream: number) => number;
+  consoleRingBytes: () => number;
+  consoleWritten: (stream: number) => number;
+  unknownCalls: (nr: number) => number;
   benchSwitch: (pairs: number) => number;
   benchMmuHits: (count: number) => number;
 }

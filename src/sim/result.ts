@@ -4,7 +4,7 @@
  */
 import type { MachineConfig } from "../host/config.js";
 import type { Latency } from "../host/histogram.js";
-import type { LockStat } from "../host/machine.js";
+import type { LockStat } from "../host/lock-stat.js";
 import type { WorkloadInput } from "../workloads/index.js";
 import type { Mode } from "../workloads/workload.js";
 
