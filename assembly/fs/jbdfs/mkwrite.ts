@@ -9,7 +9,7 @@
  *
  * Interface: jbdfsPageMkwrite.
  * Invariants:
- *   [jm-1] the fast path finds what the slow one leaves: isPrepared is [mk-1] read back.
+ *   [jm-1] the fast path finds what the slow one leaves: isPrepared is [mk-1] read back, with punches and truncates kept out.
  *   Those of block/mkwrite.ts.
  * Locks: sb_pagefaults -> invalidate_lock -> handle -> page lock.
  * Why not the fast path in mm: the filesystem knows its blocks; mm's kara regime asks pageStillPrepared, which is as far as mm sees.
@@ -32,8 +32,19 @@ import { fileUpdateTime } from "../file";
 import { Inode } from "../inode";
 import { sbEndPagefault, sbStartPagefault } from "../super";
 
-/** The page as it is will do: it is locked, and stays so. */
+/**
+ * The page as it is will do: it is locked, and stays so. invalidate_lock is taken all the same: a hole punch write-protects the edges of
+ * its range first and takes their blocks' promises later, and between the two the blocks look prepared.
+ */
 function alreadyPrepared(bi: BlockInode, page: Page, pgoff: u32): bool {
+  const mapping = bi.inode.mapping;
+  downRead(mapping.invalidateLock);
+  const prepared = lockPrepared(bi, page, pgoff);
+  upRead(mapping.invalidateLock);
+  return prepared;
+}
+
+function lockPrepared(bi: BlockInode, page: Page, pgoff: u32): bool {
   const mapping = bi.inode.mapping;
   lockPage(page);
   if (bi.fs.aborted != 0 || checkPage(mapping, page, pgoff, bi) != 0 || !isPrepared(bi, page, mapping.sizeBytes)) {
