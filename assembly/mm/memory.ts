@@ -313,10 +313,12 @@ function doWpPage(vmf: VmFault): u32 {
 function wpPageReuse(vmf: VmFault, tracepoint: u32): u32 {
   lockPte(vmf.pte);
   let same = (load<u64>(vmf.pte) & ~(PTE_A | PTE_D)) == (vmf.origPte & ~(PTE_A | PTE_D));
-  if (MUTANTS && !same && mutant(M_WP_UNCHECKED)) same = true;
   if (same) {
     chargeCost(C_PTE_SET);
     store<u64>(vmf.pte, load<u64>(vmf.pte) | PTE_W | PTE_D | PTE_A);
+  } else if (MUTANTS && mutant(M_WP_UNCHECKED)) {
+    same = true;
+    store<u64>(vmf.pte, vmf.origPte | PTE_W | PTE_D | PTE_A);
   }
   unlockPte(vmf.pte);
   mark(same ? tracepoint : TP_FAULT_NOPAGE, vmf);

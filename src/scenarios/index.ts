@@ -7,6 +7,8 @@
  * Why not read the folder: the lab and a bundle have none.
  */
 import type { AnyScenario } from "./scenario.js";
+import { forkCopies, privateStores, privateTruncate } from "./m1-private-memory.js";
+import { behindTheEnd, faultCounts, loadTruncate, throttled, twoSyncs } from "./m4-page-cache.js";
 import { munmap } from "./s01-munmap.js";
 import { otherFile } from "./s02-other-file.js";
 import { mremap, otherOffset } from "./s03-other-offset.js";
@@ -94,6 +96,14 @@ export const SCENARIOS: readonly AnyScenario[] = [
   noFlush,
   secondRunCold,
   secondRunLoaded,
+  privateStores,
+  forkCopies,
+  privateTruncate,
+  loadTruncate,
+  behindTheEnd,
+  throttled,
+  faultCounts,
+  twoSyncs,
 ];
 
 export const SCENARIO_NAMES: readonly string[] = SCENARIOS.map(({ name }) => name);

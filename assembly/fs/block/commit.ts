@@ -251,6 +251,7 @@ function commit(fs: BlockFs): void {
   j.running = changetype<Transaction>(0);
   wakeAll(j.wait);
   while (txn.dataInFlight != 0 && !(MUTANTS && mutant(M_JOURNAL_DATA_UNORDERED))) sleepOn(j.wait, TASK_UNINTERRUPTIBLE);
+  assert(txn.dataInFlight == 0, "[jnl-5] ordered data is on the disk before what refers to it");
   let error = writeLog(fs, txn, blocks - 1);
   if (error == 0) error = writeBehindBarrier(fs, logBlockOf(j, txn.logStart + blocks - 1), stagingAt(fs, blocks - 1));
   stagingFree(j);

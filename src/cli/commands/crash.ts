@@ -43,6 +43,7 @@ export function registerCrash(cli: Command): void {
       "--fault <name[:n]>",
       `plant a fault of the disk: ${Object.keys(PLANTED).join(", ")}, of the n-th flush or write, or of every flush`,
     )
+    .option("--mutant <name>", "a slip that the kernel makes (faultline mutants)")
     .option("--at <state>", "look at one state only, as a failure names it: point:sectors")
     .option("--checked", "use the kernel build with every costly check")
     .option("-o, --output <file>", "write the result there")
@@ -55,7 +56,7 @@ async function crashCommandLine(workload: string, options: CrashOptions): Promis
   const format = checkOneOf(options.format, "format", FORMATS);
   checkOutput(options.output);
   const plan = usage(() => crashPlan({ ...options, workload }));
-  const kernel = await loadKernel(options.checked === true);
+  const kernel = await loadKernel(options.mutant !== undefined ? "explore" : options.checked === true);
   if (options.at !== undefined) {
     replay(kernel, plan, options.at);
     return;

@@ -21,6 +21,8 @@ export interface CrashRun {
   fs: CrashFs;
   regime: Regime;
   seed: number;
+  /** A slip of the kernel that lives; the one that looks at what is left is healthy. */
+  mutant?: string;
   /** Faults of the disk from the first step on: planted, to see them found. */
   faults?: DiskFaults;
 }
@@ -52,7 +54,8 @@ export function runGuest<T>(machine: Machine, body: () => Call<T>): T {
 
 /** A machine with the filesystem made and mounted, and the workload's files from before on it, which no cache holds. */
 export function mountedMachine(run: CrashRun): Machine {
-  const machine = Machine.createSync(run.module, machineConfig(run));
+  const mutant = run.mutant === undefined ? {} : { mutant: run.mutant };
+  const machine = Machine.createSync(run.module, { ...machineConfig(run), ...mutant });
   const { fs, workload } = run;
   runGuest(machine, function* () {
     must(yield* sys.mkdir(MNT), "mkdir");

@@ -22,6 +22,7 @@ export interface CrashText {
   seed: string;
   budget: string;
   fault?: string;
+  mutant?: string;
 }
 
 export const CRASH_TEXT_DEFAULTS = {
@@ -40,6 +41,8 @@ export interface CrashJob {
   /** A fault planted to see it found, as the user named it. */
   fault?: string;
   faults?: DiskFaults;
+  /** A slip of the kernel (assembly/lib/mutant.ts). */
+  mutant?: string;
 }
 
 export interface CrashPlan {
@@ -73,7 +76,8 @@ export function crashPlan(text: CrashText): CrashPlan {
   const regimes = parseRegimes(text.regime);
   const seed = parseWhole(text.seed, "seed", 0, Number.MAX_SAFE_INTEGER);
   const budget = parseWhole(text.budget, "budget", 1, 1_000_000_000);
-  const planted = text.fault === undefined ? {} : { fault: text.fault, faults: plantedOf(text.fault) };
+  const slip = text.mutant === undefined ? {} : { mutant: text.mutant };
+  const planted = text.fault === undefined ? slip : { ...slip, fault: text.fault, faults: plantedOf(text.fault) };
   const jobs = regimes.flatMap((regime) =>
     filesystems.flatMap((fs) =>
       workloads.filter((workload) => fits(workload, fs)).map((workload) => ({ workload, fs, regime, seed, ...planted })),
@@ -88,7 +92,8 @@ function fits(workload: CrashWorkload, fs: CrashFs): boolean {
 }
 
 /** The command line that does one job again; `extra` says which part of it. */
-export function crashCommand({ workload, fs, regime, seed, fault }: CrashJob, extra: string): string {
-  const planted = fault === undefined ? "" : ` --fault ${fault}`;
+export function crashCommand({ workload, fs, regime, seed, fault, mutant }: CrashJob, extra: string): string {
+  const slip = mutant === undefined ? "" : ` --mutant ${mutant}`;
+  const planted = `${fault === undefined ? "" : ` --fault ${fault}`}${slip}`;
   return `faultline crash ${workload.name} --fs ${fs.name} --regime ${regimeName(regime)} --seed ${seed}${planted} ${extra}`;
 }
