@@ -93,13 +93,14 @@ async function buildHarness(): Promise<void> {
 }
 
 async function buildJs(): Promise<void> {
-  const outputs = ["index", "node", "worker", "explore-worker", "cli/main"].map((name) => `dist/${name}.js`);
+  const outputs = ["index", "node", "worker", "explore-worker", "mutant-worker", "cli/main"].map((name) => `dist/${name}.js`);
   await part("js", ["src", "tsconfig.json"], outputs, async () => {
     const { metafile } = await esbuild.build({
       absWorkingDir: root,
       entryPoints: {
         ...{ index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
         ...{ worker: "src/sim/worker.ts", "explore-worker": "src/sim/explore/worker.ts" },
+        "mutant-worker": "src/sim/explore/mutant-worker.ts",
       },
       outdir: "build/dist",
       bundle: true,

@@ -13,6 +13,7 @@ import { registerExplore } from "./commands/explore.js";
 import { registerExec } from "./commands/exec.js";
 import { registerFsck } from "./commands/fsck.js";
 import { registerInspect } from "./commands/inspect.js";
+import { registerMutants } from "./commands/mutants.js";
 import { registerReplay } from "./commands/replay.js";
 import { registerImportStrace, registerReplayTrace } from "./commands/replay-trace.js";
 import { registerRun } from "./commands/run.js";
@@ -33,6 +34,7 @@ const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerInspect,
   registerFsck,
   registerCrash,
+  registerMutants,
   registerExplore,
   registerCalibrate,
   registerCosts,

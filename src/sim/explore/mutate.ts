@@ -2,11 +2,11 @@
  * Looks for a run that tells a mutant of the kernel from the healthy one: scenario after scenario, cell after cell, and power failures.
  *
  *   round 1   its own scenarios (or its own crash workload), every cell           few schedules each
- *   round 2   all other scenarios, the cells that differ most                     few
- *   round 3   its own scenarios again, every cell                                 many
+ *   round 2   its own scenarios again, the cells that differ most                 many
+ *   round 3   all other scenarios, the cells that differ most                     few
  *   round 4   all other scenarios, every cell                                     few
  *
- * Interface: hunt(module, mutant, options), tryAttempt, Hunt, HuntOptions, Kill, Attempt, Outcome, attemptKey.
+ * Interface: hunt(module, mutant, options), tryAttempt, attemptsOf, runMutantJob, Hunt, Kill, Attempt, Outcome, MutantJob.
  * Invariants:
  *   [mth-1] a hunt follows from the kernel, the mutant and the options alone.
  *   [mth-2] a kill is a law, an ending, a deadlock, a livelock, a leak or a guest's own check; what this code, or a scenario's, throws is
@@ -23,7 +23,7 @@ import { exploreCrashes } from "../crash/explore.js";
 import { type CrashJob, crashCommand, crashPlan } from "../crash/plan.js";
 import { CRASH_WORKLOAD_NAMES } from "../crash/workloads.js";
 import { ExploreMachine, type ScheduleResult } from "./machine.js";
-import type { Mutant } from "./mutants.js";
+import { type Mutant, mutantByName } from "./mutants.js";
 import { cellOf, replayCommand } from "./plan.js";
 import type { Schedule } from "./schedule.js";
 import { searchCell } from "./search.js";
@@ -90,7 +90,7 @@ const FILESYSTEMS = ["cowfs", "cowfs-1024", "jbdfs-1024", "ramfs", "iomapfs-1024
 const MAIN_FILESYSTEMS = 4;
 /** Schedules of one attempt, by round. */
 const FEW = 60;
-const MANY = 600;
+const MANY = 400;
 const CRASH_STATES = 600;
 const CRASH_REGIME = "linux-6.7+generic_page_mkwrite_nommapsem";
 
@@ -113,9 +113,13 @@ function crashJobs(workload: string, fs: string, seed: number): CrashJob[] {
 
 function crashAttempts(workload: string): Attempt[] {
   if (!CRASH_WORKLOAD_NAMES.includes(workload)) return [];
-  return crashJobs(workload, "all", 1).map(
-    ({ fs }): Attempt => ({ what: "crash", name: workload, fs: fs.name, regime: CRASH_REGIME, budget: CRASH_STATES }),
-  );
+  return crashJobs(workload, "all", 1).map(({ fs }): Attempt => ({
+    what: "crash",
+    name: workload,
+    fs: fs.name,
+    regime: CRASH_REGIME,
+    budget: CRASH_STATES,
+  }));
 }
 
 /** Everything that is tried with a mutant, in order. */
@@ -126,8 +130,8 @@ function* attemptsFor({ killer }: Mutant): Generator<Attempt> {
   const main = cells(REGIMES.slice(0, MAIN_REGIMES), FILESYSTEMS.slice(0, MAIN_FILESYSTEMS));
   yield* crashAttempts(killer);
   yield* scenarioAttempts(own, all, FEW);
+  yield* scenarioAttempts(own, main, MANY);
   yield* scenarioAttempts(others, main, FEW);
-  yield* scenarioAttempts(own, all, MANY);
   yield* scenarioAttempts(others, all, FEW);
 }
 
@@ -241,4 +245,23 @@ export function hunt(module: WebAssembly.Module, mutant: Mutant, options: HuntOp
   result.attempts = [...tried.values()];
   result.seconds = (performance.now() - startMs) / 1000;
   return result;
+}
+
+/** What a worker does: the hunt for a mutant, or an attempt with the healthy kernel. */
+export type MutantJob = ({ mutant: string } | { attempt: Attempt }) & HuntOptions;
+export type MutantJobResult = { hunt: Hunt } | { attempt: Attempt; outcome: Outcome };
+
+export function runMutantJob(module: WebAssembly.Module, job: MutantJob): MutantJobResult {
+  if ("mutant" in job) return { hunt: hunt(module, mutantByName(job.mutant), job) };
+  return { attempt: job.attempt, outcome: tryAttempt(module, job.attempt, job, "") };
+}
+
+/** Every attempt of the hunts once, with the largest budget that any of them had. */
+export function attemptsOf(hunts: readonly Hunt[]): Attempt[] {
+  const all = new Map<string, Attempt>();
+  for (const attempt of hunts.flatMap(({ attempts }) => attempts)) {
+    const key = attemptKey(attempt);
+    if ((all.get(key)?.budget ?? 0) < attempt.budget) all.set(key, attempt);
+  }
+  return [...all.values()];
 }
