@@ -80,7 +80,7 @@ describe("arrows between rooms", () => {
 
   it("sources do not import tests, and what runs in a browser imports nothing of Node", () => {
     expect(src.flatMap((s) => importsOf(s)).filter((to) => to.startsWith("kernel-tests"))).toEqual([]);
-    const node = /^src\/(cli|build)\/|^src\/node\.ts$|^src\/sim\/(pool|worker|explore\/worker)\.ts$/;
+    const node = /^src\/(cli|build)\/|^src\/node\.ts$|^src\/sim\/(pool|worker|explore\/(worker|mutant-worker))\.ts$/;
     const users = src.filter((s) => !node.test(s.path) && importsOf(s).some((to) => to.startsWith("node:")));
     expect(users.map((s) => s.path)).toEqual([]);
   });
