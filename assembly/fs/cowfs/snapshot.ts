@@ -51,6 +51,10 @@ const NAME_BYTES: u32 = 256;
 /** Blocks that the name itself may add to the fs tree. */
 const NAME_SLACK: u32 = 8;
 
+/** PendingSnapshot.done: a commit has it in hand and may sleep with it; it is the caller's again. */
+const SNAP_TAKEN: u32 = 1;
+const SNAP_DONE: u32 = 2;
+
 /** A snapshot that the next commit makes. */
 @unmanaged
 class PendingSnapshot {
@@ -59,6 +63,7 @@ class PendingSnapshot {
   name: usize;
   nameBytes: u32;
   dataBlocks: u32;
+  /** SNAP_*. */
   done: u32;
   result: i32;
 
@@ -153,7 +158,9 @@ function waitForCommit(info: CowfsInfo, pending: PendingSnapshot): i32 {
     info.changed = 1;
     error = commitTransaction(info);
   }
-  if (pending.done != 0) return error != 0 ? error : pending.result;
+  // The commit that makes it may be another task's, which reads `pending` until it is through.
+  while (pending.done == SNAP_TAKEN) sleepOn(info.transWait, TASK_UNINTERRUPTIBLE);
+  if (pending.done == SNAP_DONE) return error != 0 ? error : pending.result;
   if (info.pendingSnapshot == changetype<usize>(pending)) info.pendingSnapshot = 0;
   releaseSpace(info, pending.dataBlocks, 0);
   reserveCount(info, changetype<usize>(pending), -1);
@@ -167,7 +174,7 @@ export function makePendingSnapshot(handle: CowHandle, path: CowPath): i32 {
   const pending = changetype<PendingSnapshot>(info.pendingSnapshot);
   const fs = info.root(TREE_FS);
   info.pendingSnapshot = 0;
-  pending.done = 1;
+  pending.done = SNAP_TAKEN;
   // The reservation is the handle's now; what it stood for becomes H.
   memory.copy(changetype<usize>(handle.reserve), changetype<usize>(pending), 32);
   info.dataReserved -= pending.dataBlocks;
@@ -188,6 +195,7 @@ export function makePendingSnapshot(handle: CowHandle, path: CowPath): i32 {
   }
   reserveCount(info, changetype<usize>(handle), -1);
   memory.fill(changetype<usize>(handle.reserve), 0, 32);
+  pending.done = SNAP_DONE;
   wakeAll(info.transWait);
   return error;
 }
