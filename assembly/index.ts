@@ -13,8 +13,9 @@ export {
   choiceScriptSet, configPtr, costCount, costName, costTablePtr, diskFaultsPtr, diskModelPtr, faultHistogram, faultLockName, guestExited,
   guestResume, guestTask, hostAnswered, scriptedFsTable, histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField,
   lockWaitHistogram, lockdepClass, mkwriteName, nowNs, opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess, traceCapacity,
-  traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, currentTaskPtr,
-  fsckLawName, unpark, exploreInit, exploreBegin, explorePoints, consoleRing, consoleRingBytes, consoleWritten, unknownCalls,
+  traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, siteFail, siteCount,
+  slabObjectsOf, currentTaskPtr, fsckLawName, unpark, exploreInit, exploreBegin, explorePoints, consoleRing, consoleRingBytes,
+  consoleWritten, unknownCalls,
 } from "./kernel/abi";
 export { mutantName, mutantReached, mutantSelect } from "./kernel/abi";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";

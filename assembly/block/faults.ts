@@ -10,6 +10,7 @@
  * reach the medium if the power fails before a flush, FUA or not (a disk that lies); a flush heals it. A lost flush
  * reports success and leaves the log as it is; so does a lost PREFLUSH, its write goes ahead.
  */
+import { SITE_FLUSH, SITE_READ, SITE_WRITE, shouldFail } from "../lib/fault-sites";
 import { BIO_FLUSH, BIO_READ, Bio, REQ_PREFLUSH, bioEndSector } from "./bio";
 import { DiskFaults, blockState, diskFaults } from "./state";
 
@@ -67,11 +68,16 @@ function decideEio(f: DiskFaults, bio: Bio): void {
   bio.inject |= INJECT_EIO;
 }
 
+function siteOf(bio: Bio): u32 {
+  return bio.op == BIO_FLUSH ? SITE_FLUSH : bio.op == BIO_READ ? SITE_READ : SITE_WRITE;
+}
+
 /** Sets bio.inject. Called once, at submission. */
 export function injectDecide(bio: Bio): void {
   const f = diskFaults();
   assert(bio.inject == 0, "[inj-1] decided once");
   decideEio(f, bio);
+  if (shouldFail(siteOf(bio))) bio.inject |= INJECT_EIO;
   if (bio.op == BIO_FLUSH || (bio.flags & REQ_PREFLUSH) != 0) decideFlush(f, bio);
   if (inEioRange(f, bio)) {
     bio.inject |= INJECT_EIO;

@@ -7,8 +7,9 @@
  * Why not inside the rooms: a room's functions take structs; the host has only addresses.
  */
 import { histField as field, histPercentile as percentile } from "../lib/histogram";
+import { SITE_PAGE, SITE_SLAB, siteArm, siteHits, siteSeen } from "../lib/fault-sites";
 import { mutantName as nameOfMutant, mutantReached as reachedMutant, mutantSelect as selectMutant } from "../lib/mutant";
-import { slabState } from "../lib/slab";
+import { slabObjects } from "../lib/slab";
 import { traceCount as count, traceState } from "../lib/trace";
 import { BOOT_CONFIG, COST_TABLE, PAGE_SHIFT, SCRIPTED_FS } from "../memlayout";
 import { TP_COUNT, tracepointName as tpName } from "../tracepoints";
@@ -329,12 +330,27 @@ export function unknownCalls(nr: u32): u32 {
 
 /** The nth page allocation from now fails; 0 turns it off. */
 export function failPageAfter(n: u32): void {
-  mmState().failPageAfter = n;
+  siteArm(SITE_PAGE, n, 1);
 }
 
 /** The nth slab allocation from now fails; 0 turns it off. */
 export function failSlabAfter(n: u32): void {
-  slabState().failAfter = n;
+  siteArm(SITE_SLAB, n, 1);
+}
+
+/** The sites of a kind (lib/fault-sites.ts) fail from the first-th on, `count` of them; 0 turns it off. */
+export function siteFail(kind: u32, first: u32, count: u32): void {
+  siteArm(kind, first, count);
+}
+
+/** Sites of a kind since siteFail: reached (which 0), failed (1). */
+export function siteCount(kind: u32, which: u32): u32 {
+  return which == 0 ? siteSeen(kind) : siteHits(kind);
+}
+
+/** Slab objects that are allocated now, of the caches of that name. */
+export function slabObjectsOf(nameId: u32): u32 {
+  return slabObjects(nameId);
 }
 
 /** The host's view of lock_stat's layout, checked at compile time. */

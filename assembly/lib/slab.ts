@@ -5,7 +5,8 @@
  *     then   | page frame  | page frame | ...  as long as frameFn has one: objects of up to a frame; they never go back
  *     free object:  next (u32) | 0x6b 0x6b 0x6b ...
  *
- * Interface: slabInit(base, lenBytes), KmemCache (32 bytes), kmemCacheInit, kmemCacheAlloc, kmemCacheFree, slabState, SLAB_POISON.
+ * Interface: slabInit(base, lenBytes), KmemCache (32 bytes), kmemCacheInit, kmemCacheAlloc, kmemCacheFree, slabObjects, slabState,
+ *            SLAB_POISON.
  * Invariants:
  *   [slab-1] a free object is poison behind its first word; alloc gives zeroed memory.
  *   [slab-2] allocated + free == total of every cache.
@@ -14,6 +15,7 @@
  * Why not the page allocator: block and sched stand below mm and need objects as well.
  */
 import { LIB_STATE } from "../memlayout";
+import { SITE_SLAB, shouldFail } from "./fault-sites";
 
 const POISON: u8 = 0x6b;
 const CHUNK: u32 = 4096;
@@ -27,7 +29,8 @@ export class KmemCache {
   highWater: u32;
   nameId: u32;
   allocs: u32;
-  pad: u32;
+  /** The cache that was made before this one, or 0. */
+  older: u32;
 }
 
 @unmanaged
@@ -35,13 +38,13 @@ export class SlabState {
   next: usize;
   limit: usize;
   base: usize;
-  /** Fails the Nth allocation from now; 0: off. */
-  failAfter: u32;
   failures: u32;
   /** Frames taken beyond the arena. */
   frames: u32;
   /** A page frame for a cache that finds the arena used up, without sleeping; 0 when there is none. mm room. */
   frameFn: () => usize;
+  /** The cache that was made last, or 0. */
+  newest: u32;
 }
 
 export function slabState(): SlabState {
@@ -53,8 +56,8 @@ export function slabInit(base: usize, lenBytes: u32): void {
   s.base = base;
   s.next = base;
   s.limit = base + lenBytes;
-  s.failAfter = 0;
   s.failures = 0;
+  s.newest = 0;
 }
 
 /** objBytes is rounded up to 16; nameId is for reports. */
@@ -62,6 +65,8 @@ export function kmemCacheInit(cache: KmemCache, objBytes: u32, nameId: u32): voi
   memory.fill(changetype<usize>(cache), 0, offsetof<KmemCache>());
   cache.objBytes = (objBytes + 15) & ~15;
   cache.nameId = nameId;
+  cache.older = slabState().newest;
+  slabState().newest = <u32>changetype<usize>(cache);
   assert(cache.objBytes >= 16, "an object holds at least its free link");
 }
 
@@ -106,7 +111,7 @@ function cut(cache: KmemCache, base: usize, count: u32): void {
 /** A zeroed object, or 0 when memory is used up. Does not sleep. */
 export function kmemCacheAlloc(cache: KmemCache): usize {
   const s = slabState();
-  if (s.failAfter != 0 && --s.failAfter == 0) {
+  if (shouldFail(SITE_SLAB)) {
     s.failures++;
     return 0;
   }
@@ -142,6 +147,16 @@ export function kmemCacheFree(cache: KmemCache, obj: usize): void {
   store<u32>(obj, cache.free);
   cache.free = <u32>obj;
   cache.allocated--;
+}
+
+/** Objects that are allocated now, of the caches of that name. */
+export function slabObjects(nameId: u32): u32 {
+  let objects: u32 = 0;
+  for (let at = slabState().newest; at != 0; at = changetype<KmemCache>(at).older) {
+    const cache = changetype<KmemCache>(at);
+    if (cache.nameId == nameId) objects += cache.allocated;
+  }
+  return objects;
 }
 
 /** [slab-2] Walks the free list. */

@@ -13,6 +13,7 @@
  * Why not a buddy system: nothing in the model needs contiguous frames; orders would only add paths that no law covers.
  */
 import { bootConfig } from "../config";
+import { SITE_PAGE, shouldFail } from "../lib/fault-sites";
 import { ListHead, listAdd, listDel, listEmpty, listFirst, listInit } from "../lib/list";
 import { bootAlloc, PAGE_SHIFT, PAGE_SIZE } from "../memlayout";
 import { dropFrame } from "../cpu/rv64/code-page";
@@ -143,7 +144,7 @@ function pcpToZone(m: MmState, pcp: PcpList): void {
 export function allocPage(gfp: u32): Page {
   const m = mmState();
   const s = sched();
-  if (m.failPageAfter != 0 && --m.failPageAfter == 0) {
+  if (shouldFail(SITE_PAGE)) {
     m.pgallocFailures++;
     return changetype<Page>(0);
   }

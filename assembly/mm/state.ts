@@ -79,8 +79,6 @@ export class MmState {
   lruDelFn: (page: Page) => void;
   /** Makes an unlinked file for a shared anonymous mapping (fs room). Null on ENOMEM. */
   shmemFileFn: (lenBytes: u64) => usize;
-  /** Fails the Nth page allocation from now; 0: off. */
-  failPageAfter: u32;
   nextMmId: u32;
   /** Source of VmArea.seq. */
   vmaStamp: u32;

@@ -11,6 +11,7 @@ export * from "../../assembly/memlayout";
 export * from "../../assembly/lib/bitmap";
 export * from "../../assembly/lib/crc32c";
 export * from "../../assembly/lib/errno";
+export * from "../../assembly/lib/fault-sites";
 export * from "../../assembly/lib/histogram";
 export * from "../../assembly/lib/interval-tree";
 export * from "../../assembly/lib/list";

@@ -8,6 +8,8 @@ import { type Harness, loadHarness } from "../host-harness";
 
 const BASE = 0x20000;
 const NULL_NAME = 0;
+/** assembly/lib/fault-sites.ts. */
+const SITE_SLAB = 1;
 
 export class LibRoom {
   readonly harness: Harness = loadHarness({ bytes: 4 << 20 });
@@ -52,6 +54,6 @@ export class LibRoom {
 
   /** The nth allocation from now fails. */
   failSlabAfter(n: number): void {
-    this.set(this.call("slabState") + 12, n);
+    this.call("siteArm", SITE_SLAB, n, 1);
   }
 }

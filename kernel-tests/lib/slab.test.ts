@@ -89,7 +89,7 @@ describe("slab", () => {
       expect(got.length, `objects of 64 in ${arenaBytes}`).toBe(Math.floor(arenaBytes / 64));
       for (const at of got) expect(at >= base && at + 64 <= base + arenaBytes).toBe(true);
       expect(new Set(got).size).toBe(got.length);
-      expect(room.get(room.call("slabState") + 16), "failures").toBe(1);
+      expect(room.get(room.call("slabState") + 12), "failures").toBe(1);
       room.call("checkKmemCache", cache);
       if (got[0] === undefined) continue;
       room.call("kmemCacheFree", cache, got[0]);

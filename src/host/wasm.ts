@@ -63,6 +63,9 @@ export interface KernelExports {
   checkMachine: () => void;
   failPageAfter: (n: number) => void;
   failSlabAfter: (n: number) => void;
+  siteFail: (kind: number, first: number, count: number) => void;
+  siteCount: (kind: number, which: number) => number;
+  slabObjectsOf: (nameId: number) => number;
   blockImageBase: () => number;
   blockImageBytes: () => number;
   blockLogBase: () => number;

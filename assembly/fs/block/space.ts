@@ -21,6 +21,7 @@
  * Why not revoke records: a metadata block waits for its checkpoint instead, and recovery stays one pass.
  */
 import { EMLINK, isErr, ptrErr } from "../../lib/errno";
+import { SITE_SPACE, shouldFail } from "../../lib/fault-sites";
 import { bitmapClear, bitmapFindNext, bitmapSet as setBit, bitmapTest } from "../../lib/bitmap";
 import { Buffer, bufferPut, bufferRead } from "./buffer";
 import { journalAbort, journalGetWrite } from "./journal";
@@ -78,9 +79,10 @@ export function spaceLoad(fs: BlockFs): i32 {
   return 0;
 }
 
-/** Promises n blocks. False: not enough are free (some may be pending). */
+/** Promises n blocks. False: not enough are free (some may be pending), or the site is one that is to fail. */
 export function spaceReserve(fs: BlockFs, n: u32): bool {
   assert(fs.reserved <= fs.freeBlocks, "[sp-1] no more is promised than is free");
+  if (n != 0 && shouldFail(SITE_SPACE)) return false;
   if (fs.freeBlocks - fs.reserved < n) return false;
   fs.reserved += n;
   return true;

@@ -50,6 +50,7 @@
  * Why not btrfs's two nodes a level for each item: on a disk of 256 blocks ten dirty extents would have promised all of it.
  */
 import { EINTR, ENOMEM, ENOSPC, EROFS } from "../../lib/errno";
+import { SITE_SPACE, shouldFail } from "../../lib/fault-sites";
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst } from "../../lib/list";
 import { kmemCacheAlloc, kmemCacheFree } from "../../lib/slab";
 import { traceEmit } from "../../lib/trace";
@@ -175,6 +176,13 @@ export function reserveCount(info: CowfsInfo, want: usize, sign: i32): void {
   for (let tree: u32 = 0; tree < TREES; tree++) info.handles.add(tree, <i32>w.items(tree) * sign, <i32>w.bytes(tree) * sign);
 }
 
+function asksItems(want: usize): bool {
+  if (want == 0) return false;
+  let items: u32 = 0;
+  for (let tree: u32 = 0; tree < TREES; tree++) items += changetype<TreeReserve>(want).items(tree);
+  return items != 0;
+}
+
 function tryReserve(info: CowfsInfo, dataBlocks: u32, metaBlocks: u32, want: usize, margin: u32): bool {
   info.dataReserved += dataBlocks;
   info.metaBlocks += metaBlocks;
@@ -195,6 +203,7 @@ export function reserveSpace(info: CowfsInfo, dataBlocks: u32, metaBlocks: u32, 
   chargeCost(C_SPACE_RESERVE);
   syncPoint();
   if (info.aborted != 0) return -EROFS;
+  if ((dataBlocks != 0 || metaBlocks != 0 || asksItems(want)) && shouldFail(SITE_SPACE)) return -ENOSPC;
   const margin: u32 = frees ? 0 : MARGIN;
   if (frees || listEmpty(info.ticketList)) {
     if (tryReserve(info, dataBlocks, metaBlocks, want, margin)) return 0;

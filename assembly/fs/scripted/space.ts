@@ -18,6 +18,7 @@
  * Why not a map in JavaScript: [dt-1] and snapshots are of linear memory (DESIGN D2).
  */
 import { EINVAL, ENOMEM, ENOSPC } from "../../lib/errno";
+import { SITE_SPACE, shouldFail } from "../../lib/fault-sites";
 import { bitmapClear, bitmapFindNextZero, bitmapSet, bitmapTest, bitmapWeight } from "../../lib/bitmap";
 import { XArray, XaCursor, xaErase, xaFind, xaInit, xaLoad, xaStore } from "../../lib/xarray";
 import { PAGE_SIZE } from "../../memlayout";
@@ -86,6 +87,7 @@ export function mapInit(inode: ScriptedInode): void {
 }
 
 export function reserveBlocks(s: ScriptedSuper, blocks: u32): i32 {
+  if (blocks != 0 && shouldFail(SITE_SPACE)) return -ENOSPC;
   if (blocks > s.total - s.used - s.reserved) return -ENOSPC;
   s.reserved += blocks;
   return 0;
