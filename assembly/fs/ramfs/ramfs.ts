@@ -58,14 +58,14 @@ function setSize(inode: Inode, sizeBytes: u64): i32 {
   return 0;
 }
 
-/** Allocates the pages of [offset, offset + len). On ENOSPC those made by this call stay, as tmpfs gives no promise either. */
+/** Allocates the pages of [offset, offset + len). On ENOMEM those made by this call stay, as tmpfs gives no promise either. */
 function allocateRange(inode: Inode, offset: u64, lenBytes: u64): i32 {
   const first = <u32>(offset >> PAGE_SHIFT);
   const end = <u32>filePages(offset + lenBytes);
   for (let pgoff = first; pgoff < end; pgoff++) {
     syncPoint();
     const page = grabCachePage(inode.mapping, pgoff);
-    if (changetype<usize>(page) == 0) return -ENOSPC;
+    if (changetype<usize>(page) == 0) return -ENOMEM;
     page.set(PG_UPTODATE);
     unlockPage(page);
     putPage(page);
