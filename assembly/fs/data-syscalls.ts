@@ -21,7 +21,7 @@ import {
 import { cloneRange } from "./remap";
 import { scratchAlloc, scratchFree } from "./scratch";
 import { freezeSuper, sbEndWrite, sbStartWrite, shutdownSuper, thawSuper } from "./super";
-import { fsyncFile, syncAll, syncFilesystem } from "./sync";
+import { fsyncFile, syncAll, syncfsFile } from "./sync";
 import { inodeAtPath, putPathInode } from "./stat-syscalls";
 import { fdHold, fileIsNull, mayWrite, setSizeOf } from "./syscalls";
 
@@ -111,7 +111,7 @@ export function sysSync(a0: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64): i
 export function sysSyncfs(fd: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64): i64 {
   const file = fdHold(fd);
   if (fileIsNull(file)) return -EBADF;
-  const error = syncFilesystem(file.host.sb);
+  const error = syncfsFile(file);
   putFile(file);
   return error;
 }

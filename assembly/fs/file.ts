@@ -15,6 +15,7 @@ import { AddressSpace, File, putFile } from "../mm/address-space";
 import { errseqSample } from "../mm/errseq";
 import { Inode, currentTimeNs, ihold, iput, isDirectory, touchTimes } from "./inode";
 import { CACHE_FILE, fsState } from "./state";
+import { SuperBlock } from "./super";
 
 export const O_RDONLY: u32 = 0;
 export const O_WRONLY: u32 = 1;
@@ -35,6 +36,8 @@ export class VfsFile extends File {
   posLock2: u64;
   posLock3: u64;
   posLock4: u64;
+  /** The filesystem's writeback errors up to here were reported to this file by syncfs. */
+  sbErr: u32;
   /** f_pos: bytes, or a directory's cookie (readdir.ts). */
   pos: u64;
 
@@ -61,6 +64,7 @@ export function fileOpen(inode: Inode, flags: u32): VfsFile {
   file.flags = flags;
   file.raPrev = u32.MAX_VALUE;
   file.wbErr = errseqSample(changetype<usize>(inode.mapping) + offsetof<AddressSpace>("wbErr"));
+  file.sbErr = errseqSample(changetype<usize>(inode.sb) + offsetof<SuperBlock>("wbErr"));
   mutexInit(file.posLock, LC_F_POS_LOCK);
   inode.sb.nrFiles++;
   fsState().nrFiles++;

@@ -136,6 +136,7 @@ export function inodeAlloc(sb: SuperBlock, mode: u32, ino: u32 = 0): Inode {
   inode.ctimeNs = now;
   addressSpaceInit(inode.mapping, changetype<usize>(inode), sb.aops);
   inode.mapping.flags = sb.mappingFlags;
+  inode.mapping.sbErr = changetype<usize>(sb) + offsetof<SuperBlock>("wbErr");
   listAddTail(inode.sbLink, sb.inodes);
   sb.nrInodes++;
   fsState().nrInodes++;

@@ -56,6 +56,8 @@ export class SuperBlock {
   rootInode: Inode;
   /** Filesystem's own. */
   fsPrivate: usize;
+  /** Errors of writeback of any of its files (mm/errseq.ts): syncfs tells them. */
+  wbErr: u32;
   /** Flags that every mapping of this filesystem starts with (AS_*). */
   mappingFlags: u32;
   /** Power of two, 512 to 4096. */

@@ -3,7 +3,7 @@
  *
  *     filesystem:  start writeback of every inode -> write and wait for every inode -> ->syncFs(wait)
  *
- * Interface: fsyncFile, fsyncRange (MmState.fsyncFn), syncFilesystem, syncAll, checkClean, checkFrozen, nextInode.
+ * Interface: fsyncFile, fsyncRange (MmState.fsyncFn), syncfsFile, syncFilesystem, syncAll, checkClean, checkFrozen, nextInode.
  * Invariants:
  *   [sy-1] a walk over a filesystem's inodes holds a reference of the inode it works on, so the walk can go on from there.
  *   [sy-2] an error of writeback is reported once to each open file: here, after ->fsync, whatever that says.
@@ -14,6 +14,7 @@ import { PAGE_SHIFT } from "../memlayout";
 import { ListHead } from "../lib/list";
 import { File } from "../mm/address-space";
 import { mappedWritable } from "../mm/rmap";
+import { errseqCheckAndAdvance } from "../mm/errseq";
 import { fileCheckWbError, filemapWriteAndWait, writeMapping } from "../mm/writeback";
 import { VfsFile } from "./file";
 import { Inode, ihold, inodeOfSbLink, iput } from "./inode";
@@ -33,6 +34,17 @@ export function fsyncFile(file: VfsFile, startBytes: u64, endBytes: u64, dataOnl
       ? f(file, startBytes, endBytes, dataOnly)
       : filemapWriteAndWait(file.mapping, <u32>(startBytes >> PAGE_SHIFT), lastPgoff(endBytes));
   const late = fileCheckWbError(changetype<File>(changetype<usize>(file)));
+  return error != 0 ? error : late;
+}
+
+/** syncfs(2) of the file's filesystem; tells an error of writeback of any file of it, once to each open file, as since Linux 5.8. */
+export function syncfsFile(file: VfsFile): i32 {
+  const sb = file.host.sb;
+  const error = syncFilesystem(sb);
+  const late = errseqCheckAndAdvance(
+    changetype<usize>(sb) + offsetof<SuperBlock>("wbErr"),
+    changetype<usize>(file) + offsetof<VfsFile>("sbErr"),
+  );
   return error != 0 ? error : late;
 }
 

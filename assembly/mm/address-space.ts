@@ -103,7 +103,8 @@ export class AddressSpace {
   /** Link in the machine's list of dirty mappings (mm/writeback.ts). */
   dirtyNext: u32;
   dirtyPrev: u32;
-  pad: u32;
+  /** Where the filesystem keeps an errseq of all its files' errors; 0: nowhere. */
+  sbErr: usize;
   /** When its first dirty page became dirty, or its last writeback began. */
   dirtiedNs: u64;
 
@@ -136,6 +137,10 @@ export const AS_STABLE_WRITES: u32 = 2;
 export const AS_SWAPFILE: u32 = 4;
 /** The filesystem was shut down or the file made immutable: nothing may become writable (SCENARIOS S31). */
 export const AS_NO_MKWRITE: u32 = 8;
+
+/** Writeback of some page failed since filemapCheckErrors was last asked: for want of space, or otherwise. */
+export const AS_ENOSPC: u32 = 16;
+export const AS_EIO: u32 = 32;
 
 /**
  * The part of `struct file` that mm needs; fs/file.ts extends it. mm pins files (vmf.file) and never closes one itself:

@@ -7,7 +7,7 @@
  *     flusher:  asleep --a mapping gets dirty--> asleep until the oldest is expired --expired, or over background--> writes
  *
  * Interface: writebackInit, balanceDirtyPages, nextDirtyPage, writeMapping, filemapFdatawait, filemapWriteAndWait,
- *            mappingSetError, fileCheckWbError, wakeFlusher, waitForStablePage, pagePrepare, pageUnprepare.
+ *            filemapCheckErrors, mappingSetError, fileCheckWbError, wakeFlusher, waitForStablePage, pagePrepare, pageUnprepare.
  * Invariants:
  *   [wb-3] a mapping is in the dirty list exactly while it has dirty pages, oldest first.
  *   [wb-4] a dirtier leaves balanceDirtyPages only below the threshold, killed, or when nothing can be written.
@@ -15,6 +15,7 @@
  * Locks: none held on entry of anything here that may sleep.
  * Why not Linux's bandwidth estimation: it smooths pauses over seconds; a fault feels the threshold, and that is exact.
  */
+import { EIO, ENOSPC } from "../lib/errno";
 import { XA_MARK_0, XA_MARK_1, XaCursor, xaFindMarked } from "../lib/xarray";
 import { ListHead, listAddTail, listDelInit, listEmpty, listFirst } from "../lib/list";
 import { M_ERRSEQ_SILENT, M_MSYNC_NO_WAIT, M_UNPREPARE_SKIPPED, mutant } from "../lib/mutant";
@@ -28,7 +29,7 @@ import { lockClassHeld } from "../sched/lockdep";
 import { TASK_INTERRUPTIBLE, TASK_KILLABLE, TF_KTHREAD, TF_MEMALLOC, Task, currentTask, isNullTask, sched } from "../sched/state";
 import { taskCreate, taskStart } from "../sched/task";
 import { sleepOn, sleepOnTimeout, waitQueueActive, waitQueueInit, wakeAll } from "../sched/wait-queue";
-import { AS_STABLE_WRITES, AddressSpace, File } from "./address-space";
+import { AS_EIO, AS_ENOSPC, AS_STABLE_WRITES, AddressSpace, File } from "./address-space";
 import { errseqCheckAndAdvance, errseqSet } from "./errseq";
 import { putPage } from "./page-alloc";
 import { PG_WRITEBACK, Page, getPage, pageLocked, waitOnPageWriteback } from "./page";
@@ -184,13 +185,27 @@ export function filemapWriteAndWait(mapping: AddressSpace, startPgoff: u32, endP
   return error;
 }
 
-/** Writeback of the mapping failed: every file open on it will hear of it once. May be called from an event handler. */
+/**
+ * Writeback of the mapping failed: every file open on it will hear of it once, and so will every file open on the filesystem, by
+ * syncfs. May be called from an event handler.
+ */
 export function mappingSetError(mapping: AddressSpace, errno: i32): void {
   errseqSet(changetype<usize>(mapping) + offsetof<AddressSpace>("wbErr"), errno);
+  if (mapping.sbErr != 0) errseqSet(mapping.sbErr, errno);
+  mapping.flags |= errno == -ENOSPC ? AS_ENOSPC : AS_EIO;
 }
 
-/** -errno when writeback failed since this file last asked. */
+/** For those that write a range for a purpose of their own, and are no fsync: -ENOSPC or -EIO when writeback failed since it was last asked. */
+export function filemapCheckErrors(mapping: AddressSpace): i32 {
+  const flags = mapping.flags;
+  mapping.flags = flags & ~(AS_ENOSPC | AS_EIO);
+  if ((flags & AS_EIO) != 0) return -EIO;
+  return (flags & AS_ENOSPC) != 0 ? -ENOSPC : 0;
+}
+
+/** -errno when writeback failed since this file last asked. Who asks next for a range of its own is not told of that again. */
 export function fileCheckWbError(file: File): i32 {
+  file.mapping.flags &= ~(AS_ENOSPC | AS_EIO);
   const at = changetype<usize>(file.mapping) + offsetof<AddressSpace>("wbErr");
   if (MUTANTS && mutant(M_ERRSEQ_SILENT)) return 0;
   return errseqCheckAndAdvance(at, changetype<usize>(file) + offsetof<File>("wbErr"));

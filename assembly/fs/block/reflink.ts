@@ -19,7 +19,7 @@
  */
 import { EIO, EMLINK, ENOSPC, isErr, ptrErr } from "../../lib/errno";
 import { crc32c } from "../../lib/crc32c";
-import { filemapWriteAndWait } from "../../mm/writeback";
+import { filemapCheckErrors, filemapWriteAndWait } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { VfsFile } from "../file";
 import { Inode, touchTimes } from "../inode";
@@ -71,7 +71,8 @@ export function blockRemapFileRange(src: VfsFile, srcPos: u64, dst: VfsFile, dst
 function settle(inode: Inode, start: u64, end: u64): i32 {
   const error = filemapWriteAndWait(inode.mapping, <u32>(start >> 12), <u32>((end - 1) >> 12));
   waitUnits(blockInodeOf(inode));
-  return error;
+  const late = filemapCheckErrors(inode.mapping);
+  return error != 0 ? error : late;
 }
 
 function cloneLocked(from: Inode, srcPos: u64, to: Inode, dstPos: u64, lenBytes: u64): i32 {

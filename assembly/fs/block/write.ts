@@ -21,7 +21,7 @@ import { putPage } from "../../mm/page-alloc";
 import { PG_UPTODATE, Page, isNullPage, lockPage, pageAddress, pageLocked, unlockPage } from "../../mm/page";
 import { setPageDirty } from "../../mm/page-writeback";
 import { pageMkclean } from "../../mm/rmap";
-import { filemapWriteAndWait, pagePrepare } from "../../mm/writeback";
+import { filemapCheckErrors, filemapWriteAndWait, pagePrepare } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { iSizeWrite, inodeOfMapping } from "../inode";
 import {
@@ -139,6 +139,7 @@ export function extendPrepare(bi: BlockInode): i32 {
   putPage(page);
   if (!unsafe || error != 0) return error;
   error = filemapWriteAndWait(mapping, <u32>(size >> PAGE_SHIFT), <u32>(size >> PAGE_SHIFT));
+  if (error == 0) error = filemapCheckErrors(mapping);
   if (error == 0) bi.tailUnsafe = 0;
   return error;
 }

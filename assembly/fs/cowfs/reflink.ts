@@ -14,7 +14,7 @@
  */
 import { EINVAL, ENOMEM, EROFS } from "../../lib/errno";
 import { M_REFLINK_UNFLUSHED, mutant } from "../../lib/mutant";
-import { filemapWriteAndWait } from "../../mm/writeback";
+import { filemapCheckErrors, filemapWriteAndWait } from "../../mm/writeback";
 import { downRead, downWrite, upRead, upWrite } from "../../sched/rwsem";
 import { VfsFile } from "../file";
 import { Inode, iSizeWrite, touchTimes } from "../inode";
@@ -29,11 +29,12 @@ import { waitOrderedRange } from "./ordered";
 import { TREE_FS } from "./state";
 import { handleAlloc, handleReserve, isNullHandle, transactionAbort, transactionEnd, transactionStart } from "./transaction";
 
-/** Everything of [start, end) is in the trees. */
+/** Everything of [start, end) is in the trees: 0, or -errno when it could not be written. */
 function settle(inode: Inode, start: u64, end: u64): i32 {
   const error = filemapWriteAndWait(inode.mapping, <u32>(start >> 12), <u32>((end - 1) >> 12));
   waitOrderedRange(inode, start, end);
-  return error;
+  const late = filemapCheckErrors(inode.mapping);
+  return error != 0 ? error : late;
 }
 
 /** FileOperations.remapFileRange. */
