@@ -122,7 +122,8 @@ export function inodeItemFill(item: usize, inode: Inode, transid: u64): void {
   const ci = cowInode(inode);
   store<u64>(item, ci.generation, II_GENERATION);
   store<u64>(item, transid, II_TRANSID);
-  store<u64>(item, inode.mapping.sizeBytes, II_SIZE);
+  const before = cowInode(inode).sizeBefore;
+  store<u64>(item, before != 0 ? before : inode.mapping.sizeBytes, II_SIZE);
   store<u64>(item, ci.nbytes, II_NBYTES);
   store<u32>(item, ci.nlink, II_NLINK);
   store<u32>(item, inode.mode, II_MODE);

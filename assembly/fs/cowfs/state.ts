@@ -181,6 +181,8 @@ export class CowInode {
   nlink: u32;
   /** 1: a truncate is under way in several transactions (truncate.ts). */
   orphan: u32;
+  /** A truncate has set i_size and not dropped an item yet: the disk has the file as long as this. Else 0. */
+  sizeBefore: u64;
 
   get delayedLink(): ListHead {
     return changetype<ListHead>(changetype<usize>(this) + offsetof<CowInode>("delayedNext"));

@@ -5,8 +5,8 @@
  *        |  new handles join          |  new handles wait                                       |  the old one is being written:
  *        |                            |                                                         |  `committing`, until `committed`
  *
- * Interface: handleAlloc, handleReserve, handleFree, transactionStart, transactionJoin, transactionEnd, transactionAbort,
- *            waitForCommitting, TRANS_*.
+ * Interface: handleAlloc, handleReserve, handleFree, transactionStart, transactionReserve, transactionBegin, transactionForget,
+ *            transactionJoin, transactionEnd, transactionAbort, waitForCommitting, TRANS_*.
  * Invariants:
  *   [tx-1] a handle belongs to the transaction that runs, from start to end; a commit waits for all of them.
  *   [tx-2] reservations are made before the transaction is joined: no handle waits for space that only a commit can give.
@@ -81,17 +81,30 @@ function armCommit(info: CowfsInfo): void {
  * handle freed.
  */
 export function transactionStart(handle: CowHandle, frees: bool): i32 {
+  const error = transactionReserve(handle, frees);
+  return error != 0 ? error : transactionBegin(handle);
+}
+
+/** The first half of it, for those that must know before they change anything in memory. Then transactionBegin or transactionForget. */
+export function transactionReserve(handle: CowHandle, frees: bool): i32 {
   const info = handle.info;
-  let error = info.readOnly != 0 ? -EROFS : reserveSpace(info, 0, 0, changetype<usize>(handle), frees);
-  if (error == 0) {
-    error = join(handle);
-    if (error != 0) {
-      reserveCount(info, changetype<usize>(handle), -1);
-      grantTickets(info);
-    }
-  }
+  const error = info.readOnly != 0 ? -EROFS : reserveSpace(info, 0, 0, changetype<usize>(handle), frees);
   if (error != 0) handleFree(handle);
   return error;
+}
+
+/** Joins with what was reserved. Returns 0, or -EROFS with the handle freed: the filesystem has shut down. */
+export function transactionBegin(handle: CowHandle): i32 {
+  const error = join(handle);
+  if (error != 0) transactionForget(handle);
+  return error;
+}
+
+/** Gives back what a handle has reserved that has not joined. */
+export function transactionForget(handle: CowHandle): void {
+  reserveCount(handle.info, changetype<usize>(handle), -1);
+  grantTickets(handle.info);
+  handleFree(handle);
 }
 
 /** Joins without a reservation: for changes that insert nothing, or that bring their reservation along. ERR_PTR on failure. */

@@ -13,11 +13,13 @@
  *   [ct-1] nothing of the disk beyond i_size is shown again when the file grows: the last block is zero there, items are gone;
  *          on the disk as well, at every commit, for the file may grow there before any of its blocks is written again.
  *   [ct-2] a truncate that takes several transactions has an orphan item from the first to the last: mount ends it after a crash.
+ *   [ct-3] what may run out of memory or space does so before pages or i_size change: what is shown is never shorter than the disk has it.
+ *   [ct-4] the disk has the new size no earlier than the transaction that begins to drop items: a commit in between writes the old one.
  * Locks: i_rwsem (the caller's) -> invalidate_lock -> page locks, and apart from those a handle -> trees.
  * Why not zero at the next growth: a growth may not need space, and a read in between would show the rest.
  * Why not zero in memory alone when a file shrinks: a commit may take the new size ahead of the block, and a crash the block.
  */
-import { EFBIG, ENOMEM, EOPNOTSUPP, EROFS, isErr, ptrErr } from "../../lib/errno";
+import { EFBIG, ENOMEM, EOPNOTSUPP, EROFS, errPtr, isErr, ptrErr } from "../../lib/errno";
 import { M_PUNCH_EDGE_WRITABLE, M_PUNCH_ORDERED, M_TRUNCATE_ORDERED, M_TRUNCATE_SIZE_LATE, M_ZERO_REST, mutant } from "../../lib/mutant";
 import { xaLoad } from "../../lib/xarray";
 import { PAGE_SIZE } from "../../memlayout";
@@ -27,7 +29,7 @@ import { putPage } from "../../mm/page-alloc";
 import { setPageDirty } from "../../mm/page-writeback";
 import { pageMkclean } from "../../mm/rmap";
 import { punchPageCache, truncatePageCache } from "../../mm/truncate";
-import { balanceDirtyPages, filemapWriteAndWait, pageUnprepare } from "../../mm/writeback";
+import { balanceDirtyPages, filemapCheckErrors, filemapWriteAndWait, pageUnprepare } from "../../mm/writeback";
 import { downWrite, upWrite } from "../../sched/rwsem";
 import { Inode, iSizeWrite, touchTimes } from "../inode";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../operations";
@@ -44,7 +46,7 @@ import { hasOrdered, waitOrderedRange } from "./ordered";
 import { delallocBits } from "./page-state";
 import { TREE_FS, CowHandle, CowfsInfo } from "./state";
 import {
-  handleAlloc, handleReserve, isNullHandle, transactionAbort, transactionEnd, transactionJoin, transactionStart,
+  handleAlloc, handleReserve, isNullHandle, transactionAbort, transactionBegin, transactionEnd, transactionForget, transactionReserve,
 } from "./transaction";
 
 /** Items that one transaction of a truncate drops. */
@@ -95,13 +97,22 @@ function zeroInBlock(inode: Inode, from: u64, to: u64): i32 {
   return result;
 }
 
-/** Notes the inode's new size or times in a transaction. Returns 0 or -errno. */
-function noteChange(inode: Inode): i32 {
-  const joined = transactionJoin(infoOf(inode));
-  if (isErr(joined)) return ptrErr(joined);
-  inodeChanged(changetype<CowHandle>(joined), inode);
-  transactionEnd(changetype<CowHandle>(joined));
+/** Notes the inode's new size or times in a transaction, with a handle from before the change ([ct-3]). Returns 0, or -EROFS. */
+function noteChange(inode: Inode, handle: CowHandle): i32 {
+  const error = transactionBegin(handle);
+  if (error != 0) return error;
+  inodeChanged(handle, inode);
+  transactionEnd(handle);
   return 0;
+}
+
+/** [ct-3] A handle with the space to drop items with, `orphan`: under an orphan item; not joined yet. ERR_PTR on failure. */
+function dropReserve(inode: Inode, orphan: bool): usize {
+  const handle = handleAlloc(infoOf(inode));
+  if (isNullHandle(handle)) return errPtr(-ENOMEM);
+  handleReserve(handle, TREE_FS, 1, orphan ? ITEM_BYTES : ITEM_BYTES + EXTENT_DATA_BYTES);
+  const error = transactionReserve(handle, true);
+  return error != 0 ? errPtr(error) : changetype<usize>(handle);
 }
 
 /** InodeOperations.setSize. */
@@ -111,17 +122,22 @@ export function cowfsSetSize(inode: Inode, sizeBytes: u64): i32 {
   if (info.readOnly != 0 || info.aborted != 0 || readOnlyInode(inode)) return -EROFS;
   const mapping = inode.mapping;
   if (sizeBytes >= mapping.sizeBytes) {
+    const handle = handleAlloc(info);
+    if (isNullHandle(handle)) return -ENOMEM;
     if (sizeBytes > mapping.sizeBytes) extendSize(inode, sizeBytes);
     touchTimes(inode);
-    return noteChange(inode);
+    return noteChange(inode, handle);
   }
+  const reserved = dropReserve(inode, true);
+  if (isErr(reserved)) return ptrErr(reserved);
   downWrite(mapping.invalidateLock);
   const error = zeroRest(inode, sizeBytes);
   if (error != 0) {
     upWrite(mapping.invalidateLock);
+    transactionForget(changetype<CowHandle>(reserved));
     return error;
   }
-  return shrinkLocked(inode, sizeBytes);
+  return shrinkLocked(inode, sizeBytes, reserved);
 }
 
 /** [ct-1] The last block of a file that is about to end at sizeBytes is zero behind that, on the disk as well. 0 or -errno. */
@@ -135,46 +151,50 @@ function zeroRest(inode: Inode, sizeBytes: u64): i32 {
   const pgoff = <u32>(sizeBytes >> 12);
   const late = filemapWriteAndWait(mapping, pgoff, pgoff);
   waitOrderedRange(inode, end - infoOf(inode).blockSize, end);
-  return late;
+  return late != 0 ? late : filemapCheckErrors(mapping);
 }
 
-/** i_size goes down; what the last block has beyond it is zero already. Returns 0 or -errno. */
-function shrink(inode: Inode, sizeBytes: u64): i32 {
+/** i_size goes down; what the last block has beyond it is zero already. `reserved` is dropReserve's. Returns 0 or -errno. */
+function shrink(inode: Inode, sizeBytes: u64, reserved: usize): i32 {
   downWrite(inode.mapping.invalidateLock);
-  return shrinkLocked(inode, sizeBytes);
+  return shrinkLocked(inode, sizeBytes, reserved);
 }
 
 /** As shrink, with invalidate_lock held, which is given up. */
-function shrinkLocked(inode: Inode, sizeBytes: u64): i32 {
+function shrinkLocked(inode: Inode, sizeBytes: u64, reserved: usize): i32 {
   const mapping = inode.mapping;
   const end = roundUp(infoOf(inode), sizeBytes);
   assert(sizeBytes <= mapping.sizeBytes, "[ct-1] a file that shrinks was larger");
+  cowInode(inode).sizeBefore = mapping.sizeBytes;
   if (MUTANTS && mutant(M_TRUNCATE_SIZE_LATE)) truncatePageCache(mapping, sizeBytes);
   iSizeWrite(inode, sizeBytes);
   truncatePageCache(mapping, sizeBytes);
   upWrite(mapping.invalidateLock);
   touchTimes(inode);
   if (!(MUTANTS && mutant(M_TRUNCATE_ORDERED))) waitOrderedRange(inode, end, u64.MAX_VALUE);
-  return dropItems(inode, end, u64.MAX_VALUE, true);
+  return dropItems(inode, end, u64.MAX_VALUE, true, reserved);
 }
 
 /** Ends a truncate that a crash cut short: the inode has an orphan item, and names. Returns 0 or -errno. */
 export function endTruncate(inode: Inode): i32 {
-  return dropItems(inode, roundUp(infoOf(inode), inode.mapping.sizeBytes), u64.MAX_VALUE, true);
+  return dropItems(inode, roundUp(infoOf(inode), inode.mapping.sizeBytes), u64.MAX_VALUE, true, 0);
 }
 
 /**
  * Drops the file's items in [start, end), some in each transaction; `orphan`: under an orphan item while there are more ([ct-2]).
- * The inode's item is written along. Returns 0 or -errno.
+ * The inode's item is written along. `reserved`: dropReserve's for the first of them, or 0. Returns 0 or -errno.
  */
-function dropItems(inode: Inode, start: u64, end: u64, orphan: bool): i32 {
+function dropItems(inode: Inode, start: u64, end: u64, orphan: bool, reserved: usize): i32 {
   const info = infoOf(inode);
+  let next = reserved;
   while (true) {
-    const handle = handleAlloc(info);
-    if (isNullHandle(handle)) return -ENOMEM;
-    handleReserve(handle, TREE_FS, 1, orphan ? ITEM_BYTES : ITEM_BYTES + EXTENT_DATA_BYTES);
-    const error = transactionStart(handle, true);
+    if (next == 0) next = dropReserve(inode, orphan);
+    if (isErr(next)) return ptrErr(next);
+    const handle = changetype<CowHandle>(next);
+    next = 0;
+    const error = transactionBegin(handle);
     if (error != 0) return error;
+    cowInode(inode).sizeBefore = 0;
     const root = cowInode(inode).root;
     downWrite(root.rwsem);
     const result = dropSome(handle, inode, start, end, ITEMS_PER_TRANSACTION);
@@ -217,13 +237,18 @@ export function cowfsFallocate(inode: Inode, mode: u32, offset: u64, lenBytes: u
   const size = inode.mapping.sizeBytes;
   // Blocks beyond the end are never written, so there is nothing to keep.
   if (mode != 0 && end > size) return -EOPNOTSUPP;
+  const reserved = dropReserve(inode, true);
+  if (isErr(reserved)) return ptrErr(reserved);
   if (end > size) extendSize(inode, end);
   const error = allocate(inode, offset, end);
+  if (error == 0) {
+    touchTimes(inode);
+    return noteChange(inode, changetype<CowHandle>(reserved));
+  }
   // What was not promised is not part of the file. Behind its old end there are only zeros, so nothing needs a new place.
-  if (error != 0 && end > size) shrink(inode, size);
-  if (error != 0) return error;
-  touchTimes(inode);
-  return noteChange(inode);
+  if (end > size) shrink(inode, size, reserved);
+  else transactionForget(changetype<CowHandle>(reserved));
+  return error;
 }
 
 /** Holes in [start, end) become delalloc blocks of zeros. */
@@ -276,17 +301,21 @@ function punch(inode: Inode, start: u64, wanted: u64): i32 {
   let error = zeroInBlock(inode, start, first < end ? first : end);
   if (error == 0 && end != size && last >= first) error = zeroInBlock(inode, last, end);
   if (error != 0) return error;
+  const reserved = dropReserve(inode, false);
+  if (isErr(reserved)) return ptrErr(reserved);
   if (first < last) {
     downWrite(mapping.invalidateLock);
     protectEdge(inode, first);
     protectEdge(inode, last);
     punchPageCache(mapping, first, last);
     if (!(MUTANTS && mutant(M_PUNCH_ORDERED))) waitOrderedRange(inode, first, last);
-    error = dropItems(inode, first, last, false);
+    // The inode's item goes along.
+    touchTimes(inode);
+    error = dropItems(inode, first, last, false, reserved);
     punchPageCache(mapping, first, last);
     upWrite(mapping.invalidateLock);
+    return error;
   }
-  if (error != 0) return error;
   touchTimes(inode);
-  return noteChange(inode);
+  return noteChange(inode, changetype<CowHandle>(reserved));
 }
