@@ -18,9 +18,9 @@ import { S_IFDIR, S_IFLNK, S_IFREG, iSizeWrite } from "../inode";
 import { Buffer, bufferNew, bufferPut, bufferRead } from "./buffer";
 import { MAP_WRITTEN, extentInsert, extentLookup, mapDisk, mapState, metaClaim, metaDrop } from "./extents";
 import { inodeCounts } from "./inode-table";
-import { journalGetWrite } from "./journal";
+import { journalAbort, journalGetWrite } from "./journal";
 import { DE_INO, DE_NAME, DE_NAME_LEN, DE_REC_LEN, DE_TYPE, recordBytes } from "./layout";
-import { bitmapUpdate, runStart, spaceRelease, spaceReserve, spaceTake } from "./space";
+import { bitmapUpdate, runStart, spaceGiveBack, spaceRelease, spaceReserve, spaceTake } from "./space";
 import { BlockInode, Handle } from "./state";
 
 /** Types in records, as ext2's. */
@@ -123,7 +123,7 @@ function blockWithRoom(bi: BlockInode, lenBytes: u32): i64 {
 
 /**
  * A block with room for the name is made ready, a new one if it must be: nothing that comes after can lack space. Returns the
- * block's number, -ENOSPC with nothing changed, or another -errno. Credits: extentCredits(1) and two.
+ * block's number, -ENOSPC or -ENOMEM with nothing changed, or another -errno. Credits: extentCredits(1) and two.
  */
 export function dirAddPrepare(handle: Handle, bi: BlockInode, lenBytes: u32): i64 {
   const block = blockWithRoom(bi, lenBytes);
@@ -132,7 +132,10 @@ export function dirAddPrepare(handle: Handle, bi: BlockInode, lenBytes: u32): i6
   return error != 0 ? <i64>error : block;
 }
 
-/** One more block at the end of a directory or link, an empty record in it; `promised`: it is reserved. Returns 0 or -errno. */
+/**
+ * One more block at the end of a directory or link, an empty record in it; `promised`: it is reserved. Returns 0; -ENOSPC or -ENOMEM with
+ * nothing changed; or -EIO with the filesystem shut down.
+ */
 export function contentGrow(handle: Handle, bi: BlockInode, promised: bool): i32 {
   const fs = bi.fs;
   if (!promised && !spaceReserve(fs, 1)) return -ENOSPC;
@@ -141,15 +144,25 @@ export function contentGrow(handle: Handle, bi: BlockInode, promised: bool): i32
     return -ENOSPC;
   }
   const disk = runStart(spaceTake(fs, 1, 0));
+  // Memory first: want of it changes nothing.
+  const got = bufferNew(fs, disk);
+  if (isErr(got)) {
+    spaceGiveBack(fs, disk, 1);
+    metaDrop(bi);
+    return ptrErr(got);
+  }
+  const buffer = changetype<Buffer>(got);
   let error = bitmapUpdate(handle, disk, 1, true);
   downWrite(bi.sem);
   if (error == 0) error = extentInsert(handle, bi, dirBlocks(bi), disk, 1, MAP_WRITTEN);
   upWrite(bi.sem);
   metaDrop(bi);
-  if (error != 0) return error;
-  const got = bufferNew(fs, disk);
-  if (isErr(got)) return ptrErr(got);
-  const buffer = changetype<Buffer>(got);
+  if (error != 0) {
+    // Half done: not for the caller to take as nothing done.
+    bufferPut(buffer);
+    journalAbort(fs, error);
+    return -EIO;
+  }
   journalGetWrite(handle, buffer);
   store<u16>(buffer.data, <u16>fs.blockSize, DE_REC_LEN);
   bufferPut(buffer);

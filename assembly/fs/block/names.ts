@@ -166,7 +166,8 @@ function linkUnder(handle: Handle, inode: Inode, dir: Inode, name: usize, lenByt
   const bi = blockInodeOf(dir);
   const target = blockInodeOf(inode);
   const block = dirAddPrepare(handle, bi, lenBytes);
-  if (block < 0) return block == -ENOSPC ? -ENOSPC : failChange(fs, <i32>block);
+  if (block == -ENOSPC || block == -ENOMEM) return <i32>block;
+  if (block < 0) return failChange(fs, <i32>block);
   let error = dirAdd(handle, bi, <u32>block, name, lenBytes, inode.ino, fileTypeOf(inode.mode));
   touchTimes(dir);
   inode.ctimeNs = currentTimeNs();
@@ -260,7 +261,7 @@ function renameUnder(
     if (isDirectory(replaced)) b.diskNlink--;
   } else {
     const block = dirAddPrepare(handle, b, newLenBytes);
-    if (block == -ENOSPC) return -ENOSPC;
+    if (block == -ENOSPC || block == -ENOMEM) return <i32>block;
     error = block < 0 ? <i32>block : dirAdd(handle, b, <u32>block, newName, newLenBytes, inode.ino, fileTypeOf(inode.mode));
   }
   if (error == 0) error = dirRemove(handle, a, from);
