@@ -94,27 +94,35 @@ export function blockSetSize(inode: Inode, sizeBytes: u64): i32 {
   const before = mapping.sizeBytes;
   if (sizeBytes >= before) return grow(bi, sizeBytes);
   downWrite(mapping.invalidateLock);
-  iSizeWrite(inode, sizeBytes);
+  let error = startTruncate(bi, sizeBytes);
+  if (error != 0) {
+    upWrite(mapping.invalidateLock);
+    return error;
+  }
   truncatePageCache(mapping, sizeBytes);
   const cut = isDax(bi) ? daxZeroBytes(bi, sizeBytes, (sizeBytes + PAGE_SIZE - 1) & ~(<u64>PAGE_SIZE - 1)) : 0;
-  // The disk still has what the last block held behind the new end.
-  bi.tailUnsafe = 1;
   waitUnits(bi);
-  touchTimes(inode);
-  let error = cut != 0 ? cut : startTruncate(bi, sizeBytes);
+  error = cut;
   const first = <u32>((sizeBytes + bi.fs.blockSize - 1) >> bi.fs.blockShift);
   if (error == 0) error = removeBlocks(bi, first, u32.MAX_VALUE, true);
   upWrite(mapping.invalidateLock);
   return error;
 }
 
-/** The inode is an orphan, and as short as it will be. */
+/**
+ * The inode is an orphan, and as short as it will be, in memory and on the disk in one step: nothing has changed when there is no handle to
+ * be had. Returns 0 or -errno.
+ */
 function startTruncate(bi: BlockInode, sizeBytes: u64): i32 {
   const got = journalStart(bi.fs, 2);
   if (isErr(got)) return ptrErr(got);
   const handle = changetype<Handle>(got);
   let error = orphanAdd(handle, bi);
   if (error == 0) {
+    touchTimes(bi.inode);
+    iSizeWrite(bi.inode, sizeBytes);
+    // The disk still has what the last block held behind the new end.
+    bi.tailUnsafe = 1;
     bi.diskSize = sizeBytes;
     error = failChange(bi.fs, inodeWrite(handle, bi, true));
   }

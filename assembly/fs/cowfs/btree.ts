@@ -100,7 +100,10 @@ export function cowBlock(handle: CowHandle, root: CowRoot, path: CowPath, level:
   if (isShared) {
     const error = shareChildren(handle, root, old, level);
     // Some of the children are counted twice now: nothing of this may reach the disk.
-    if (error != 0) return transactionAbort(info, error);
+    if (error != 0) {
+      treeBlockPut(block);
+      return transactionAbort(info, error);
+    }
     treeBlockRefAdd(info, cluster, -1);
     root.blocks--;
     info.cleanBlocks--;

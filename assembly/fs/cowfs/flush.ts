@@ -141,8 +141,12 @@ function makeSpace(info: CowfsInfo): void {
   }
 }
 
-/** Writes the delalloc of every file and waits until its extents are in the trees. */
-export function flushDelalloc(info: CowfsInfo): void {
+/**
+ * Writes the delalloc of every file and waits until its extents are in the trees. Returns 0, or the first -errno for which some of it
+ * stayed where it was; errors of the IO are the files'.
+ */
+export function flushDelalloc(info: CowfsInfo): i32 {
+  let error: i32 = 0;
   let left = info.delallocInodes;
   while (left != 0 && !listEmpty(info.delallocList)) {
     left--;
@@ -154,8 +158,10 @@ export function flushDelalloc(info: CowfsInfo): void {
     const inode: Inode = ci.inode;
     if (inode.refcount == 0) continue;
     ihold(inode);
-    writeMapping(inode.mapping, 0, u32.MAX_VALUE, false);
+    const late = writeMapping(inode.mapping, 0, u32.MAX_VALUE, false);
+    if (error == 0) error = late;
     iput(inode);
   }
   while (info.orderedCount != 0) sleepOn(info.orderedWait, TASK_UNINTERRUPTIBLE);
+  return error;
 }

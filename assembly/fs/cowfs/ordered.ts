@@ -15,7 +15,8 @@
  * Why not finish in endIo: a handler must not sleep, and trees are read from the disk.
  */
 import { crc32c } from "../../lib/crc32c";
-import { EIO, ENOMEM, errPtr, isErr } from "../../lib/errno";
+import { EIO } from "../../lib/errno";
+import { sitesHold } from "../../lib/fault-sites";
 import { ListHead, listAddTail, listDelInit, listEmpty } from "../../lib/list";
 import { kmemCacheAlloc, kmemCacheFree } from "../../lib/slab";
 import { traceEmit } from "../../lib/trace";
@@ -39,7 +40,7 @@ import { pageWriteDone, pageWriteStarted } from "./page-state";
 import { itemsOfBlocks, releaseSpace } from "./reserve";
 import { dataFill, dataReturn, freeNow } from "./space";
 import { CACHE_ORDERED, CACHE_SUMS, CowHandle, CowInode, CowfsInfo, cowCache, cowCacheInit, cowfsState } from "./state";
-import { transactionAbort, transactionEnd, transactionJoin } from "./transaction";
+import { handleAlloc, isNullHandle, transactionAbort, transactionBegin, transactionEnd } from "./transaction";
 
 /** Checksums that an ordered extent holds itself. */
 const SHORT_SUMS: u32 = 8;
@@ -179,19 +180,20 @@ function orderedFree(info: CowfsInfo, ordered: OrderedExtent): void {
 export function finishOrdered(ordered: OrderedExtent): void {
   const info = infoOf(ordered.inode);
   const blocks = ordered.blocks;
-  let joined = transactionJoin(info);
-  // Memory comes back as others give it back: nothing here may be given up for want of it.
-  while (joined == errPtr(-ENOMEM)) {
+  let handle = handleAlloc(info);
+  // Memory comes back as others give it back: nothing here may be given up for want of it (GFP_NOFAIL).
+  while (isNullHandle(handle)) {
     sleepOnTimeout(info.orderedWait, TASK_UNINTERRUPTIBLE, RETRY_NS);
-    joined = transactionJoin(info);
+    sitesHold(true);
+    handle = handleAlloc(info);
+    sitesHold(false);
   }
-  if (isErr(joined)) {
+  if (transactionBegin(handle) != 0) {
     // After an abort the data has no place to go.
     mappingSetError(ordered.inode.mapping, -EIO);
     freeNow(info, ordered.sector, blocks * info.blockSectors);
     releaseSpace(info, 0, blocks);
   } else {
-    const handle = changetype<CowHandle>(joined);
     // [or-3] The ledger's metaBlocks become the handle's items.
     info.metaBlocks -= blocks;
     itemsOfBlocks(info.handles, blocks);
