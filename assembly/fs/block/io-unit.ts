@@ -3,10 +3,11 @@
  *
  *     unitAlloc -> unitAddPage, unitAddBlocks ... -> unitSubmit -> (event) last bio done: pages end -> work left: worker, else freed
  *
- * Interface: unitAlloc, unitAddPage, unitAddBlocks, unitSubmit, unitFree, unitHasWork.
+ * Interface: unitAlloc, unitHasBio, unitAddPage, unitAddBlocks, unitSubmit, unitFree, unitHasWork.
  * Invariants:
  *   [iu-1] `pending` counts the bios under way and the builder; who takes it to 0 ends the unit.
  *   [iu-2] a page under writeback is in one unit; a page being read is locked until its unit ends.
+ *   [iu-3] a bio is had before a block is mapped: without one the block would show what its last owner left there.
  * Locks: the completion runs in an event handler and takes none.
  * Why not a counter in each page: the pages of a unit lie side by side and end together, as their bios do.
  */
@@ -43,10 +44,30 @@ export function unitAlloc(fs: BlockFs, inode: Inode, write: bool, mayWait: bool)
   unit.write = write ? 1 : 0;
   unit.pending = 1;
   listInit(unit.link);
-  return unit;
+  if (!write || unitHasBio(unit)) return unit;
+  unitFree(unit);
+  return changetype<IoUnit>(0);
+}
+
+/** [iu-3] A bio is there for what is mapped next: true at once after unitAlloc. False: this unit takes no more. */
+export function unitHasBio(unit: IoUnit): bool {
+  if (unit.spare == 0) unit.spare = changetype<usize>(blockBio(unit.fs, BIO_WRITE, 0, 0));
+  return unit.spare != 0;
+}
+
+/** The bio that was kept, or for a read a new one. Null: there is no memory. */
+function takeBio(unit: IoUnit, disk: u32): Bio {
+  const fs = unit.fs;
+  if (unit.write == 0) return blockBio(fs, BIO_READ, 0, disk);
+  const bio = changetype<Bio>(unit.spare);
+  assert(!isNullBio(bio), "[iu-3] a bio is had before a block is mapped");
+  unit.spare = 0;
+  bio.sector = fs.startSector + (<u64>disk << (fs.blockShift - SECTOR_SHIFT));
+  return bio;
 }
 
 export function unitFree(unit: IoUnit): void {
+  if (unit.spare != 0) bioFree(changetype<Bio>(unit.spare));
   kmemCacheFree(blockCache(CACHE_IO_UNIT), changetype<usize>(unit));
 }
 
@@ -73,7 +94,7 @@ export function unitAddBlocks(unit: IoUnit, disk: u32, at: usize, blocks: u32): 
     if (next == here && bioAddMemory(bio, at, bytes)) return 0;
     submitCurrent(unit);
   }
-  bio = blockBio(fs, unit.write != 0 ? BIO_WRITE : BIO_READ, 0, disk);
+  bio = takeBio(unit, disk);
   if (isNullBio(bio)) return -EIO;
   bio.endIo = unitBioEnd;
   bio.privateData = changetype<usize>(unit);

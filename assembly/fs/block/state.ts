@@ -329,7 +329,8 @@ export class IoUnit {
   linkPrev: u32;
   /** The bio being built. */
   bio: usize;
-  pad: u32;
+  /** Writing: the next bio, had before a block is mapped that must then be written ([iu-3]). Null: taken. */
+  spare: usize;
   /** u32[UNIT_PAGES], IoRange[UNIT_RANGES] follow. */
 
   get link(): ListHead {

@@ -31,7 +31,9 @@ import {
   MAP_ERROR, MAP_HOLE, MAP_UNWRITTEN, MAP_WRITTEN, extentCredits, extentInsert, extentLookup, mapDisk, mapLength, mapState, metaTrim,
 } from "./extents";
 import { failChange, inodeWrite } from "./inode-table";
-import { unitAddBlocks, unitAddPage, unitAlloc, unitFree, unitHasRange, unitHasWork, unitSubmit, unitWillWork } from "./io-unit";
+import {
+  unitAddBlocks, unitAddPage, unitAlloc, unitFree, unitHasBio, unitHasRange, unitHasWork, unitSubmit, unitWillWork,
+} from "./io-unit";
 import { journalStart, journalStop } from "./journal";
 import { PS_CONVERTING, PS_DELALLOC, PS_DIRTY, firstBlock, pageReach, psClear, psMask, psTest } from "./page-state";
 import { bitmapUpdate, runLength, runStart, sharedRun, spaceRelease, spaceTake } from "./space";
@@ -255,7 +257,7 @@ function noteSize(unit: IoUnit, bi: BlockInode, page: Page): void {
 function writeRun(unit: IoUnit, handle: Handle, bi: BlockInode, page: Page, block: u32, n: u32): i32 {
   const fs = bi.fs;
   const fileBlock = firstBlock(fs, page) + block;
-  if (!unitHasRange(unit)) return 0;
+  if (!unitHasRange(unit) || !unitHasBio(unit)) return 0;
   downRead(bi.sem);
   const map = extentLookup(bi, fileBlock);
   upRead(bi.sem);
