@@ -18,6 +18,7 @@ import { registerReplay } from "./commands/replay.js";
 import { registerImportStrace, registerReplayTrace } from "./commands/replay-trace.js";
 import { registerRun } from "./commands/run.js";
 import { registerSettle } from "./commands/settle.js";
+import { registerSites } from "./commands/sites.js";
 import { registerWorkloads } from "./commands/workloads.js";
 import { UsageError } from "./errors.js";
 import { colors } from "./output.js";
@@ -36,6 +37,7 @@ const COMMANDS: readonly ((cli: Command) => void)[] = [
   registerCrash,
   registerMutants,
   registerExplore,
+  registerSites,
   registerCalibrate,
   registerCosts,
 ];

@@ -6,6 +6,7 @@
  * Locks: none.
  * Why not sim/filesystems.ts: that one sizes a disk for a measurement; a crash wants the smallest that does the job.
  */
+import type { ScriptedFilesystem } from "../../host/scripted-fs.js";
 import type { MachineConfig } from "../../host/config.js";
 import { SECTOR } from "../../host/power-loss.js";
 import { ParseError } from "../parse.js";
@@ -22,20 +23,27 @@ export interface CrashFs {
   /** A file's size on the disk grows in multiples of it. */
   sizeStep: number;
   has: readonly Feature[];
+  /** Nothing of it outlives an unmount. */
+  volatile?: true;
+  /** Its definition, when it is written in TypeScript. */
+  definition?: ScriptedFilesystem;
   config: Pick<MachineConfig, "diskBlocks" | "memoryBytes">;
 }
 
 const MEMORY_BYTES = 2 << 20;
+/** What every filesystem on the disk has. */
+const ALL: readonly Feature[] = ["symlink", "allocate"];
 
 function cowfs(name: string, blockSize: number): CrashFs {
   const config = { diskBlocks: 224, memoryBytes: MEMORY_BYTES };
   const mkfs = `blocksize=${blockSize}`;
-  return { name, type: "cowfs", mkfs, mount: "", unitBytes: blockSize, sizeStep: SECTOR, has: ["clone", "snapshot"], config };
+  const has: Feature[] = [...ALL, "clone", "snapshot"];
+  return { name, type: "cowfs", mkfs, mount: "", unitBytes: blockSize, sizeStep: SECTOR, has, config };
 }
 
 function inPlace(name: string, type: string, blockSize: number, mount = "", has: readonly Feature[] = []): CrashFs {
   const config = { diskBlocks: 160, memoryBytes: MEMORY_BYTES };
-  return { name, type, mkfs: `blocksize=${blockSize}`, mount, unitBytes: SECTOR, sizeStep: SECTOR, has, config };
+  return { name, type, mkfs: `blocksize=${blockSize}`, mount, unitBytes: SECTOR, sizeStep: SECTOR, has: [...ALL, ...has], config };
 }
 
 export const CRASH_FS: readonly CrashFs[] = [
@@ -51,10 +59,11 @@ export const CRASH_FS: readonly CrashFs[] = [
 export const CRASH_FS_NAMES: readonly string[] = CRASH_FS.map(({ name }) => name);
 
 /** The filesystem of that name. Throws ParseError. */
-export function crashFsByName(name: string): CrashFs {
-  const found = CRASH_FS.find((fs) => fs.name === name);
+export function crashFsByName(name: string, among: readonly CrashFs[] = CRASH_FS): CrashFs {
+  const found = among.find((fs) => fs.name === name);
   if (!found) {
-    throw new ParseError(`filesystem "${name}": expected one of ${CRASH_FS_NAMES.join(", ")}.${suggestion(name, CRASH_FS_NAMES)}`);
+    const names = among.map((fs) => fs.name);
+    throw new ParseError(`filesystem "${name}": expected one of ${names.join(", ")}.${suggestion(name, names)}`);
   }
   return found;
 }

@@ -32,7 +32,9 @@ const LIMIT_NS = 100e9;
 const DISK: DiskModel = { kind: "bimodal", readNs: 8000, writeNs: 8000, flushNs: 30_000, fuaNs: 8000, slowNs: 50_000, slowOneIn: 3 };
 
 export function machineConfig(run: CrashRun): MachineConfig {
-  return { cpus: 1, seed: run.seed, ...run.fs.config, ...regimeConfig(run.regime), disk: DISK, traceEvents: 64, trace: false };
+  const { fs, regime, seed } = run;
+  const filesystems = fs.definition === undefined ? {} : { filesystems: [fs.definition] };
+  return { cpus: 1, seed, ...fs.config, ...filesystems, ...regimeConfig(regime), disk: DISK, traceEvents: 64, trace: false };
 }
 
 /** Runs one guest to its end and returns what it returned. Throws for a hang, a panic, or the guest's own error. */
@@ -52,18 +54,19 @@ export function runGuest<T>(machine: Machine, body: () => Call<T>): T {
   return box.value as T;
 }
 
-/** A machine with the filesystem made and mounted, and the workload's files from before on it, which no cache holds. */
+/** A machine with the filesystem made and mounted, and the workload's files from before on it; no cache holds those that are on a disk. */
 export function mountedMachine(run: CrashRun): Machine {
   const mutant = run.mutant === undefined ? {} : { mutant: run.mutant };
   const machine = Machine.createSync(run.module, { ...machineConfig(run), ...mutant });
   const { fs, workload } = run;
   runGuest(machine, function* () {
     must(yield* sys.mkdir(MNT), "mkdir");
-    must(yield* sys.mkfs(fs.type, fs.mkfs), "mkfs");
+    if (fs.type !== "ramfs") must(yield* sys.mkfs(fs.type, fs.mkfs), "mkfs");
     must(yield* sys.mount(fs.type, MNT, fs.mount), "mount");
     const runner = new StepRunner();
     for (const [i, step] of (workload.before ?? []).entries()) must(yield* runner.run(step, beforeNumber(i)), step.do);
   });
+  if (fs.volatile === true) return machine;
   runGuest(machine, function* () {
     must(yield* sys.umount(MNT), "umount");
     must(yield* sys.mount(fs.type, MNT, fs.mount), "mount");

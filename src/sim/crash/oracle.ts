@@ -7,7 +7,8 @@
  *                what the disk writes whole: a block where a filesystem copies on write, a sector where it overwrites in place.
  *     snapshots  what was there when the call returned, for ever ([mk-9]).
  *
- * Interface: CrashOracle (begin, done, allSynced, differences).
+ * Interface: CrashOracle (begin, done, allSynced, differences); for the oracle of failures: Node, Names, Snapshot, last, isSnapshot,
+ *            sameAt, equal.
  * Invariants: [cor-1] a step is begun before it is made: a crash in the middle of it finds both states allowed.
  * Locks: none.
  * Why not one truth: an fsync of one file says nothing of another.
@@ -15,7 +16,7 @@
 import { type Shown, type TreeNode, parentOf, resized, treeDifferences } from "./shown.js";
 import { type Step, bytesOf } from "./steps.js";
 
-interface Node extends TreeNode {
+export interface Node extends TreeNode {
   /** All contents it has had, oldest first. */
   versions: Uint8Array[];
   /** The first version that a unit may still show: of all units, and of single ones. */
@@ -28,28 +29,28 @@ interface Node extends TreeNode {
   changedIn: number;
 }
 
-type Names = Map<string, Node>;
+export type Names = Map<string, Node>;
 
-interface Snapshot {
+export interface Snapshot {
   name: string;
   certain: boolean;
-  files: Map<string, { kind: Node["kind"]; content: Uint8Array; target: string }>;
+  files: Map<string, { kind: Node["kind"]; content: Uint8Array; target: string; node: Node }>;
 }
 
-const last = (node: Node): Uint8Array => node.versions.at(-1) ?? new Uint8Array(0);
-const isSnapshot = (path: string): boolean => path.startsWith("snap");
+export const last = (node: Node): Uint8Array => node.versions.at(-1) ?? new Uint8Array(0);
+export const isSnapshot = (path: string): boolean => path.startsWith("snap");
 
 export class CrashOracle {
-  private readonly names: Names = new Map();
-  private readonly root: Node = this.fresh("dir");
-  private snapshots: Snapshot[] = [];
+  protected readonly names: Names = new Map();
+  protected readonly root: Node = this.fresh("dir");
+  protected snapshots: Snapshot[] = [];
   /** Every tree there was; those before `firstTree` can no longer be found. */
-  private readonly trees: Names[] = [new Map<string, Node>()];
-  private firstTree = 0;
+  protected readonly trees: Names[] = [new Map<string, Node>()];
+  protected firstTree = 0;
 
   /** `unitBytes`: what is written whole. `sizeStep`: a file grows in multiples of it. */
   constructor(
-    private readonly unitBytes: number,
+    protected readonly unitBytes: number,
     private readonly sizeStep: number,
   ) {}
 
@@ -59,7 +60,7 @@ export class CrashOracle {
     return { kind, versions, target, floor: 0, unitFloors: new Map(), sizeFloor: 0, leastSize, changedIn: 0 };
   }
 
-  private node(path: string): Node {
+  protected node(path: string): Node {
     const node = path === "" ? this.root : this.names.get(path);
     if (!node) throw new Error(`the workload has no ${path}`);
     return node;
@@ -101,7 +102,7 @@ export class CrashOracle {
       this.put(step.to, 0, last(this.node(step.from)).subarray(0, step.length));
     } else if (step.do === "write") {
       this.put(step.path, step.at, bytesOf(number, step.at, step.length));
-    } else if (step.do === "store") {
+    } else if (step.do === "store" || step.do === "fork") {
       // Page by page, and what lies beyond the file's end is nobody's.
       const end = Math.min(step.at + step.length, last(this.node(step.path)).length);
       this.put(step.path, step.at, bytesOf(number, step.at, Math.max(0, end - step.at)));
@@ -116,7 +117,7 @@ export class CrashOracle {
     }
   }
 
-  private write(path: string, content: Uint8Array): void {
+  protected write(path: string, content: Uint8Array): void {
     const node = this.node(path);
     node.versions.push(content);
     node.changedIn = this.trees.length - 1;
@@ -130,13 +131,13 @@ export class CrashOracle {
   }
 
   private filesNow(): Snapshot["files"] {
-    return new Map([...this.names].map(([path, node]) => [path, { kind: node.kind, content: last(node), target: node.target }]));
+    return new Map([...this.names].map(([path, node]) => [path, { kind: node.kind, content: last(node), target: node.target, node }]));
   }
 
   /* Names. */
 
   /** The tree is another one; these changed with it. */
-  private changed(paths: readonly string[], nodes: readonly Node[]): void {
+  protected changed(paths: readonly string[], nodes: readonly Node[]): void {
     this.trees.push(new Map(this.names));
     for (const node of [...paths.map((path) => this.node(parentOf(path))), ...nodes]) node.changedIn = this.trees.length - 1;
   }
@@ -172,14 +173,14 @@ export class CrashOracle {
     for (const snapshot of this.snapshots) if (snapshot.name === step.name) snapshot.certain = true;
   }
 
-  private synced(node: Node): void {
+  protected synced(node: Node): void {
     this.firstTree = Math.max(this.firstTree, node.changedIn);
     node.floor = node.versions.length - 1;
     node.sizeFloor = node.floor;
     node.unitFloors.clear();
   }
 
-  private rangeSynced(node: Node, at: number, length: number): void {
+  protected rangeSynced(node: Node, at: number, length: number): void {
     this.firstTree = Math.max(this.firstTree, node.changedIn);
     const version = node.versions.length - 1;
     const end = Math.min(at + length, last(node).length);
@@ -235,7 +236,10 @@ export class CrashOracle {
     });
   }
 
-  private snapshotDifferences(shown: Shown): string[] {
+  /** Files of which an error of writeback was told: a snapshot may have of them what the disk has. None in a crash. */
+  protected readonly tainted = new Map<Node, number>();
+
+  protected snapshotDifferences(shown: Shown): string[] {
     const found: string[] = [];
     for (const { name, certain, files } of this.snapshots) {
       if (!shown.has(name)) {
@@ -243,10 +247,10 @@ export class CrashOracle {
         continue;
       }
       const mine = [...shown.keys()].filter((path) => path.startsWith(`${name}/`));
-      for (const [path, { kind, content, target }] of files) {
+      for (const [path, { kind, content, target, node }] of files) {
         const one = shown.get(`${name}/${path}`);
         if (one?.kind !== kind || one.target !== target) found.push(`[mk-9] ${name}/${path} is ${one ? "another thing" : "missing"}`);
-        else if (!equal(content, one.content)) found.push(`[mk-9] ${name}/${path} has changed`);
+        else if (!this.tainted.has(node) && !equal(content, one.content)) found.push(`[mk-9] ${name}/${path} has changed`);
       }
       for (const path of mine) if (!files.has(path.slice(name.length + 1))) found.push(`[mk-9] ${path} should not be`);
     }
@@ -257,11 +261,11 @@ export class CrashOracle {
 }
 
 /** Bytes that are not there are zeros. */
-function sameAt(a: Uint8Array, b: Uint8Array, from: number, to: number): boolean {
+export function sameAt(a: Uint8Array, b: Uint8Array, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if ((a[i] ?? 0) !== (b[i] ?? 0)) return false;
   return true;
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && sameAt(a, b, 0, a.length);
 }

@@ -87,7 +87,7 @@ export function crashPlan(text: CrashText): CrashPlan {
   return { jobs, budget };
 }
 
-function fits(workload: CrashWorkload, fs: CrashFs): boolean {
+export function fits(workload: CrashWorkload, fs: CrashFs): boolean {
   return (workload.needs ?? []).every((need) => fs.has.includes(need));
 }
 

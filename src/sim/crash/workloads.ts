@@ -1,7 +1,7 @@
 /**
  * The crash workloads: each a short life of a few files, with the promises that an fsync or msync makes on the way.
  *
- * Interface: CRASH_WORKLOADS, CRASH_WORKLOAD_NAMES, crashWorkloadByName.
+ * Interface: CRASH_WORKLOADS, CRASH_WORKLOAD_NAMES, crashWorkloadByName; short forms of steps.
  * Invariants: [cwl-1] each makes at least one promise and changes something after the last one.
  * Locks: none.
  * Why not one long workload: a failure says more when little has happened, and the space of subsets stays small.
@@ -12,16 +12,16 @@ import type { CrashWorkload, Step } from "./steps.js";
 
 const PAGE = 4096;
 
-const write = (path: string, at: number, length: number): Step => ({ do: "write", path, at, length });
-const store = (path: string, at: number, length: number): Step => ({ do: "store", path, at, length });
-const msync = (path: string, at: number, length: number): Step => ({ do: "msync", path, at, length });
-const truncate = (path: string, size: number): Step => ({ do: "truncate", path, size });
-const create = (path: string): Step => ({ do: "create", path });
-const open = (path: string): Step => ({ do: "open", path });
-const fsync = (path: string): Step => ({ do: "fsync", path });
+export const write = (path: string, at: number, length: number): Step => ({ do: "write", path, at, length });
+export const store = (path: string, at: number, length: number): Step => ({ do: "store", path, at, length });
+export const msync = (path: string, at: number, length: number): Step => ({ do: "msync", path, at, length });
+export const truncate = (path: string, size: number): Step => ({ do: "truncate", path, size });
+export const create = (path: string): Step => ({ do: "create", path });
+export const open = (path: string): Step => ({ do: "open", path });
+export const fsync = (path: string): Step => ({ do: "fsync", path });
 const unlink = (path: string): Step => ({ do: "unlink", path });
 const rename = (from: string, to: string): Step => ({ do: "rename", from, to });
-const SYNC: Step = { do: "sync" };
+export const SYNC: Step = { do: "sync" };
 
 export const CRASH_WORKLOADS: readonly CrashWorkload[] = [
   {
@@ -103,6 +103,7 @@ export const CRASH_WORKLOADS: readonly CrashWorkload[] = [
   {
     name: "holes",
     summary: "holes punched into synced data, ranges allocated, stores into both",
+    needs: ["allocate"],
     before: [create("f"), write("f", 0, 5 * PAGE)],
     steps: [
       open("f"),
@@ -122,6 +123,7 @@ export const CRASH_WORKLOADS: readonly CrashWorkload[] = [
   {
     name: "names",
     summary: "directories, links, renames and unlinks, and a sync of each kind",
+    needs: ["symlink"],
     steps: [
       { do: "mkdir", path: "d" },
       create("d/a"),
@@ -191,10 +193,9 @@ export const CRASH_WORKLOADS: readonly CrashWorkload[] = [
 export const CRASH_WORKLOAD_NAMES: readonly string[] = CRASH_WORKLOADS.map(({ name }) => name);
 
 /** The workload of that name. Throws ParseError. */
-export function crashWorkloadByName(name: string): CrashWorkload {
-  const found = CRASH_WORKLOADS.find((workload) => workload.name === name);
+export function crashWorkloadByName(name: string, among: readonly CrashWorkload[] = CRASH_WORKLOADS): CrashWorkload {
+  const found = among.find((workload) => workload.name === name);
   if (found) return found;
-  throw new ParseError(
-    `crash workload "${name}": expected all, or ${CRASH_WORKLOAD_NAMES.join(", ")}.${suggestion(name, CRASH_WORKLOAD_NAMES)}`,
-  );
+  const names = among.map((workload) => workload.name);
+  throw new ParseError(`crash workload "${name}": expected all, or ${names.join(", ")}.${suggestion(name, names)}`);
 }
