@@ -66,7 +66,9 @@ export class ExploreMachine {
   private outcomes: Record<string, unknown> = {};
   private afterValue: unknown;
   private afterDone = false;
+  /** Counters, then tracepoints. */
   private readonly names: string[];
+  private readonly statNames: number;
   private readonly base: Float64Array;
   private readonly now: Float64Array;
   private readonly script: Uint32Array;
@@ -88,6 +90,7 @@ export class ExploreMachine {
     this.script = new Uint32Array(machine.memory.buffer, machine.endBytes + SCRIPT_OFFSET);
     this.allowed = new Set(scenario.allowed(cell));
     this.setUp();
+    this.statNames = Object.keys(machine.stats()).length;
     this.names = [...Object.keys(machine.stats()), ...Object.keys(machine.traceCounts())];
     this.base = new Float64Array(this.names.length);
     this.now = new Float64Array(this.names.length);
@@ -153,7 +156,7 @@ export class ExploreMachine {
 
   private sample(into: Float64Array): void {
     const { kernel } = this.machine;
-    const stats = this.names.length - this.traceNames;
+    const stats = this.statNames;
     for (let i = 0; i < stats; i++) into[i] = kernel.statValue(i);
     for (let i = stats; i < into.length; i++) into[i] = kernel.traceCount(i - stats);
   }
@@ -162,10 +165,6 @@ export class ExploreMachine {
   taskName(tid: number): string {
     if (tid === this.mainTid) return "setup";
     return this.taskNames.find((name) => this.tids[name] === tid) ?? `kthread ${tid}`;
-  }
-
-  private get traceNames(): number {
-    return this.names.length - this.names.indexOf("reservation_wait_ns") - 1;
   }
 
   private moved(name: string): number {
