@@ -238,7 +238,8 @@ export function hunt(module: WebAssembly.Module, mutant: Mutant, options: HuntOp
     result.spent += outcome.spent;
     result.reached ||= outcome.reached;
     if (outcome.harness !== undefined) result.harness.push(outcome.harness);
-    if (!outcome.kill) continue;
+    // What the healthy kernel fails as well says nothing of the mutant; the healthy kernel's own part will tell it.
+    if (!outcome.kill || tryAttempt(module, attempt, options, "").kill) continue;
     result.kill = { attempt, after: result.spent, ...outcome.kill };
     break;
   }
