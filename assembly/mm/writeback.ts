@@ -195,7 +195,7 @@ export function mappingSetError(mapping: AddressSpace, errno: i32): void {
   mapping.flags |= errno == -ENOSPC ? AS_ENOSPC : AS_EIO;
 }
 
-/** For those that write a range for a purpose of their own, and are no fsync: -ENOSPC or -EIO when writeback failed since it was last asked. */
+/** For those that write a range and are no fsync: -ENOSPC or -EIO when writeback failed since it was last asked. */
 export function filemapCheckErrors(mapping: AddressSpace): i32 {
   const flags = mapping.flags;
   mapping.flags = flags & ~(AS_ENOSPC | AS_EIO);
