@@ -49,8 +49,8 @@ function inPlace(name: string, type: string, blockSize: number, mount = "", has:
 export const CRASH_FS: readonly CrashFs[] = [
   cowfs("cowfs", 4096),
   cowfs("cowfs-1024", 1024),
-  inPlace("iomapfs", "iomapfs", 4096),
-  inPlace("iomapfs-1024", "iomapfs", 1024),
+  inPlace("iomapfs", "iomapfs", 4096, "", ["clone"]),
+  inPlace("iomapfs-1024", "iomapfs", 1024, "", ["clone"]),
   inPlace("jbdfs", "jbdfs", 4096),
   inPlace("jbdfs-1024", "jbdfs", 1024),
   inPlace("jbdfs-nodelalloc", "jbdfs", 4096, "nodelalloc"),
