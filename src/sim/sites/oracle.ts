@@ -99,7 +99,8 @@ export class SiteOracle extends CrashOracle {
     for (let unit = Math.floor(from / this.unitBytes); unit * this.unitBytes < end; unit++) {
       const at = unit * this.unitBytes;
       const since = node.versions.slice(version).filter((content) => !this.failedVersions.has(content));
-      const changed = since.some((content) => !sameAt(content, now, at, at + this.unitBytes));
+      // A cut behind what was lost does not store it again.
+      const changed = since.some((content) => !sameAt(content, now, at, Math.min(at + this.unitBytes, now.length)));
       if (changed) node.unitFloors.set(unit, newest);
     }
   }
