@@ -14,10 +14,13 @@ export {
   guestResume, guestTask, hostAnswered, scriptedFsTable, histField, histPercentile, inspect, inspectPtr, lockClassName, lockStatField,
   lockWaitHistogram, lockdepClass, mkwriteName, nowNs, opBuffer, pageTableRoot, recorderHistogram, run, spawnProcess, traceCapacity,
   traceCount, traceEnable, tracePtr, traceSeq, tracepointName, usedBytes, failPageAfter, failSlabAfter, siteFail, siteCount,
-  slabObjectsOf, currentTaskPtr, fsckLawName, unpark, exploreInit, exploreBegin, explorePoints, consoleRing, consoleRingBytes,
-  consoleWritten, unknownCalls,
+  slabObjectsOf, currentTaskPtr, fsckLawName, unpark, consoleRing, consoleRingBytes, consoleWritten, unknownCalls,
 } from "./kernel/abi";
 export { mutantName, mutantReached, mutantSelect } from "./kernel/abi";
+export {
+  exploreBegin, exploreInit, explorePoints, explorePruned, footprintsBegin, footprintsInit, footprintsLength, noteLoad, noteRead,
+  noteStore, noteWrite,
+} from "./kernel/explore";
 export { configFieldName, configFieldOffset, taskFieldName, taskFieldOffset } from "./kernel/layout";
 export { hashPrepare } from "./kernel/hash";
 export { statName, statValue, statsReset } from "./kernel/stats";

@@ -27,7 +27,6 @@ import { mmState } from "../mm/state";
 import { choiceState } from "../sched/choice";
 import { dispatch, hostAnswered as answered } from "../sched/core";
 import { COST_COUNT, costName as nameOfCost } from "../sched/cost";
-import { exploreBegin as beginExplore, exploreInit as initExplore, exploreState } from "../sched/explore";
 import { LC_COUNT, lockClassName as className } from "../sched/lock-class";
 import { LockStat, lockStat, lockdepState } from "../sched/lockdep";
 import { lockWaitHistogram as waitHistogram } from "../sched/lock-wait";
@@ -109,22 +108,6 @@ export function hostAnswered(task: u32): void {
 export function unpark(tid: u32): u32 {
   const task = taskById(tid);
   return !isNullTask(task) && wakeParked(task) ? 1 : 0;
-}
-
-/** Where the explorer's log (16 bytes a point, `limit` of them) and script are. */
-export function exploreInit(log: u32, limit: u32, script: u32): void {
-  initExplore(<usize>log, limit, <usize>script);
-}
-
-/** Before a schedule: EXPLORE_SCRIPT, _RANDOM, _PCT with its parameter, or _QUIET; and the words of script that the host has written. */
-export function exploreBegin(mode: u32, seed: u32, param: u32, length: u32): void {
-  beginExplore(mode, seed, param, length);
-}
-
-/** Points of the log; -1: there were more than it holds, and the run was stopped. */
-export function explorePoints(): i32 {
-  const e = exploreState();
-  return e.overrun != 0 ? -1 : <i32>e.points;
 }
 
 /** Where the host writes the names of filesystems in TypeScript, before boot. */

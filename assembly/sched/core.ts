@@ -29,6 +29,7 @@ import { CHOICE_CPU, CHOICE_PREEMPT, choose } from "./choice";
 import { C_CONTEXT_SWITCH, C_WAKE, C_WAKE_IDLE, chargeCost, cost } from "./cost";
 import { cpuTreeFirst, cpuTreeKey, cpuTreeOthersKey, cpuTreeSet } from "./cpu-tree";
 import { EXPLORE_EVENT, EXPLORE_NONE, exploreNext, exploreStays, exploring } from "./explore";
+import { footprintEnter, footprintEvent, footprintLeave } from "./footprint";
 import { Event, eventCancel, eventInit, eventNextNs, eventPop, eventSchedule } from "./event";
 import {
   Cpu, SWITCH_BLOCK, SWITCH_HOST, SWITCH_NONE, SWITCH_STOP, SWITCH_YIELD, SchedState, TASK_GUEST_WAIT, TASK_INTERRUPTIBLE, TASK_KILLABLE,
@@ -66,7 +67,8 @@ export function handsOver(): bool {
 
 /** The host's limit unwinds all the same: frames made afresh would differ from those of a run without the limit ([core-4]). */
 function returnsToDispatcher(s: SchedState): bool {
-  if (s.switchReason != SWITCH_STOP) return true;
+  // An entry that runs afresh reads again what it had read; an explored task keeps its stack, and has one history wherever it stops.
+  if (s.switchReason != SWITCH_STOP && !(EXPLORE && exploring(s))) return true;
   const f = s.switchFn;
   f();
   return false;
@@ -260,6 +262,7 @@ function runCpu(s: SchedState, id: u32): void {
   s.skewHorizonNs = TIME_NEVER;
   s.nextNs = TIME_NEVER;
   let task = cpu.current;
+  if (EXPLORE) footprintEnter(isNullTask(task) ? taskOfRunLink(changetype<usize>(listFirst(cpu.runq))) : task);
   if (isNullTask(task)) task = pickNext(s, cpu);
   s.current = task;
   updateHorizon(s, cpu);
@@ -273,6 +276,7 @@ function runCpu(s: SchedState, id: u32): void {
   if (finished && s.switchReason == SWITCH_NONE) afterReturn(s, cpu, task);
   else afterSwitch(s, cpu, task);
   s.switchReason = SWITCH_NONE;
+  if (EXPLORE) footprintLeave(task);
   // Until here the tree knows the CPU by the time at which it began: nobody asks for it meanwhile.
   const hasWork = !isNullTask(cpu.current) || cpu.nrRunning != 0;
   cpuTreeSet(id, hasWork ? cpu.clockNs + cpu.pendingNs : TIME_NEVER);
@@ -338,6 +342,7 @@ function runEvent(s: SchedState): void {
   s.dueNs = TIME_NEVER;
   s.nextNs = TIME_NEVER;
   s.inHandler = 1;
+  if (EXPLORE) footprintEvent(event);
   const handler = event.handler;
   handler(event);
   s.inHandler = 0;

@@ -18,7 +18,8 @@
 import { SCHED_STATE } from "../memlayout";
 import { prngBelow, prngSeed } from "../lib/prng";
 import { CHOICE_POLICY_EXPLORE } from "./choice";
-import { Cpu, SWITCH_YIELD, SchedState, cpuAt, isNullTask, sched } from "./state";
+import { footprintOn, footprintPoint, footprintPrunes, footprintSeen, footprintStep } from "./footprint";
+import { Cpu, SWITCH_YIELD, SchedState, Task, cpuAt, isNullTask } from "./state";
 
 /** A candidate's name: a CPU's id, or the earliest event. */
 export const EXPLORE_EVENT: u32 = 31;
@@ -34,7 +35,7 @@ export const EXPLORE_PCT: u32 = 2;
 export const EXPLORE_QUIET: u32 = 3;
 const FAIR: u32 = 2000;
 
-/** A point of the log: 16 bytes. */
+/** A point of the log: 24 bytes. */
 @unmanaged
 export class ExplorePoint {
   /** Candidates, a bit each. */
@@ -46,6 +47,9 @@ export class ExplorePoint {
   byDefault: u8;
   pad: u8;
   timeNs: u64;
+  /** Where the footprint of the step that follows begins. */
+  footprint: u32;
+  padEnd: u32;
 }
 
 @unmanaged
@@ -57,7 +61,10 @@ export class ExploreState {
   /** ExplorePoints that fit; a run of more points is stopped. */
   limit: u32;
   points: u32;
-  /** EXPLORE_SCRIPT: point << 8 | candidate, u32 each, by point. EXPLORE_PCT: the points of change, then 32 priorities. */
+  /**
+   * EXPLORE_SCRIPT: point << 8 | candidate, u32 each, by point; param is the bound of preemptions, where footprints are kept.
+   * EXPLORE_PCT: the points of change, then 32 priorities.
+   */
   script: usize;
   scriptLength: u32;
   scriptNext: u32;
@@ -73,6 +80,10 @@ export class ExploreState {
   overrun: u32;
   /** 1: the last step was an event's. */
   afterEvent: u32;
+  /** Preemptions so far. */
+  cost: u32;
+  /** 1: the run came to a state that was met before, and was stopped there. */
+  pruned: u32;
 }
 
 /** Between choice.ts's state and lockdep's. */
@@ -84,6 +95,7 @@ export function exploreState(): ExploreState {
 
 /** Where log and script are: from the host, once after boot. */
 export function exploreInit(log: usize, limit: u32, script: usize): void {
+  assert(limit != 0 && log < script, "the log has room, and the script lies behind it");
   const e = exploreState();
   e.log = log;
   e.limit = limit;
@@ -95,6 +107,8 @@ export function exploreInit(log: usize, limit: u32, script: usize): void {
 
 /** Before a schedule: how it is chosen. The host has put `length` words of script in place. */
 export function exploreBegin(mode: u32, seed: u64, param: u32, length: u32): void {
+  assert(mode <= EXPLORE_QUIET, "a schedule is chosen in one of four ways");
+  assert(mode != EXPLORE_RANDOM || param != 0, "a walk leaves the running task at one point in so many");
   const e = exploreState();
   prngSeed(EXPLORE_STATE, seed);
   e.mode = mode;
@@ -105,6 +119,8 @@ export function exploreBegin(mode: u32, seed: u64, param: u32, length: u32): voi
   e.streak = 0;
   e.overrun = 0;
   e.afterEvent = 0;
+  e.cost = 0;
+  e.pruned = 0;
   e.next = EXPLORE_NONE;
 }
 
@@ -182,12 +198,18 @@ function decide(s: SchedState, current: u32): u32 {
     e.streak = usual == current ? e.streak + 1 : 0;
     return usual;
   }
+  if (footprintPrunes() && pastScript(e) && footprintSeen(current, runningTask(s, current), e.param - e.cost)) {
+    e.pruned = 1;
+    s.stopFlag = 1;
+    return usual;
+  }
   let answer = usual;
   if (e.mode == EXPLORE_SCRIPT) answer = byScript(e, mask, usual);
   else if (e.mode == EXPLORE_RANDOM) answer = byWalk(e, walkMask(e, mask), current);
   // A spinning task would keep the highest priority for ever.
   else if (usual == current || current == EXPLORE_NONE) answer = byPriority(e, walkMask(e, mask), current);
   e.streak = answer == current ? e.streak + 1 : 0;
+  if (answer != usual && (current != EXPLORE_NONE || answer == EXPLORE_EVENT)) e.cost++;
   if (e.points >= e.limit) {
     e.overrun = 1;
     s.stopFlag = 1;
@@ -199,13 +221,24 @@ function decide(s: SchedState, current: u32): u32 {
   point.answer = <u8>answer;
   point.byDefault = <u8>usual;
   point.timeNs = s.clockNs;
+  point.footprint = footprintStep();
   e.points++;
   return answer;
+}
+
+/** Before the last deviation the run is one that was met before, of course. */
+function pastScript(e: ExploreState): bool {
+  return e.mode == EXPLORE_SCRIPT && e.scriptNext >= e.scriptLength;
+}
+
+function runningTask(s: SchedState, current: u32): Task {
+  return current == EXPLORE_NONE ? changetype<Task>(0) : cpuAt(current).current;
 }
 
 /** A sync point: true, the running task goes on; false, it hands over to whoever exploreNext will name. */
 export function exploreStays(s: SchedState): bool {
   const me = s.cpu.id;
+  if (footprintOn()) footprintPoint();
   const answer = decide(s, me);
   if (answer == me && s.stopFlag == 0) return true;
   exploreState().next = answer;

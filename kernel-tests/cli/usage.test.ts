@@ -14,7 +14,8 @@ const file = (name: string, text: string): string => {
   return join(dir, name);
 };
 
-const COMMANDS = "run compare settle workloads replay replay-trace import-strace inspect fsck crash calibrate costs".split(" ");
+const COMMANDS =
+  "run compare settle workloads replay replay-trace import-strace inspect fsck crash sites explore mutants exec calibrate costs".split(" ");
 
 describe.concurrent("help", () => {
   it("names every command", async () => {
@@ -95,7 +96,7 @@ const USAGE: readonly [args: readonly string[], stderr: RegExp][] = [
   [["inspect", "page_fault3", "--seeds", "2"], /unknown option '--seeds'/],
   [["inspect", "page_fault3", "-t", "1,2"], /inspect looks at one run, not at 2/],
   [["calibrate", "--format", "xml"], /format "xml": expected one of table, json/],
-  [["replay"], /missing required argument 'run\.json'/],
+  [["replay"], /missing required argument 'what'/],
   [["replay", "/nonexistent.json"], /nonexistent\.json: ENOENT/],
 ];
 

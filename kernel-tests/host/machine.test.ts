@@ -92,7 +92,7 @@ describe("a configuration that makes no machine", () => {
     [{ traceEvents: 17 }, /^traceEvents is 17; it must be a power of two$/],
     [{ faultLock: "linux-2.6" }, /^faultLock is linux-2\.6; it must be one of linux-4\.19, linux-5\.1, linux-6\.7$/],
     [{ mkwrite: "none" }, /^mkwrite is none; it must be one of generic_page_mkwrite, /],
-    [{ choices: "pct" }, /^choices is pct; it must be one of default, random, script$/],
+    [{ choices: "pct" }, /^choices is pct; it must be one of default, random, script, explore$/],
     [{ cpu: 4 }, /^unknown configuration field "cpu"; the fields are cpus, /],
     [{ costs: { syscal: 4 } }, /syscal/],
     [{ costs: { syscall: -4 } }, /syscall/],

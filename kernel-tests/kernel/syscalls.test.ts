@@ -56,6 +56,8 @@ const LINUX: Record<string, number> = {
   mremap: 216,
   clone: 220,
   mmap: 222,
+  swapon: 224,
+  swapoff: 225,
   mprotect: 226,
   msync: 227,
   mlock: 228,

@@ -1,7 +1,8 @@
 /*
  * npm run bench: what the emulator costs in host time, beside this computer's own kernel, in one run.
  *
- *   npm run bench -- [--rounds 7] [--sample 250] [--only faults,switching,scaling,copies] [--native faults.c] [--format json] [-o file]
+ *   npm run bench -- [--rounds 7] [--sample 250] [--only faults,switching,exploring,scaling,copies] [--native faults.c]
+ *                    [--format json] [-o file]
  *
  * Interface: the command.
  * Invariants: [bench-5] what has no baseline here (no compiler, no source, no tmpfs) is said, and the rest is measured.
@@ -25,7 +26,7 @@ import { BENCH_SCHEMA, type BenchResult, type ScalePoint, type Section, benchTex
 import { type Step, inRounds, ratios } from "./bench/rounds.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const PARTS = ["faults", "switching", "scaling", "copies"] as const;
+const PARTS = ["faults", "switching", "exploring", "scaling", "copies"] as const;
 type Part = (typeof PARTS)[number];
 
 interface Plan {
@@ -101,6 +102,19 @@ async function switching({ kernel, rounds, sampleMs, tick }: Plan): Promise<Sect
   return { title: "The emulator", figures, notes: hasPlain ? [] : ["No kernel without Asyncify to compare with: build.ts --only plain."] };
 }
 
+/** The explorer: what bounds it is the restore, and the run itself. */
+async function exploring({ rounds, sampleMs, tick }: Plan): Promise<Section> {
+  const { schedules, restore } = emulated.exploreSamplers(await loadKernel("explore"), sampleMs);
+  const steps: Step[] = [
+    { name: "schedules", sample: schedules },
+    { name: "restore", sample: restore },
+  ];
+  const samples = await inRounds(rounds, steps, tick);
+  const rate = figure("truncate against mkwrite (S6), dfs", "per s", samples.get("schedules") ?? [], { at: 10_000, should: "reach" });
+  const each = figure("restore, of each schedule", "us", samples.get("restore") ?? []);
+  return { title: "The explorer, one core", figures: [rate, each], notes: [] };
+}
+
 /** Deterministic: one run each. */
 function copies({ kernel }: Plan): Section {
   const figures = ["page_fault1", "page_fault2", "page_fault3"].flatMap((workload) => {
@@ -149,7 +163,7 @@ async function bench(options: Options): Promise<void> {
   const format = checkOneOf(options.format, "format", ["table", "json"]);
   checkOutput(options.output);
   const kernel = await loadKernel();
-  const steps = { faults: 3, switching: 6, scaling: SCALE_TASKS.length * MODES.length, copies: 0 };
+  const steps = { faults: 3, switching: 6, exploring: 2, scaling: SCALE_TASKS.length * MODES.length, copies: 0 };
   const bar = new Progress(parts.reduce((sum, part) => sum + steps[part] * (rounds + 1), 0), "samples");
   let done = 0;
   const tick = (): void => {
@@ -171,6 +185,7 @@ async function bench(options: Options): Promise<void> {
   try {
     if (parts.includes("faults")) result.sections.push(await faults(plan));
     if (parts.includes("switching")) result.sections.push(await switching(plan));
+    if (parts.includes("exploring")) result.sections.push(await exploring(plan));
     if (parts.includes("copies")) result.sections.push(copies(plan));
     if (parts.includes("scaling")) result.scaling = await scaling(plan);
   } finally {

@@ -17,8 +17,12 @@ const MAX_WASM_PAGES = 65536;
 /** Static data and the structs below BOOT_BASE: all that configDefaults and minimumBytes touch. */
 const SCRATCH_PAGES = 4;
 const EINVAL = 22;
-/** Behind the machine's memory, for the explorer's log and script. */
-const EXPLORE_PAGES = 16;
+/** Wasm pages behind the machine's memory for the explorer: log and script, states that were met, steps; footprints come on top. */
+const EXPLORE_PAGES = 196;
+
+function spareFor(config: MachineConfig, pages: number): number {
+  return config.choices === "explore" ? EXPLORE_PAGES + 2 * pages : 0;
+}
 
 export interface BootedKernel {
   kernel: KernelExports;
@@ -31,7 +35,7 @@ export interface BootedKernel {
 export function bootKernel(module: WebAssembly.Module, config: MachineConfig): BootedKernel {
   const numbers = kernelNumbers(config);
   const pages = pagesFor(module, config, numbers);
-  const memory = allocate(pages + (config.choices === "explore" ? EXPLORE_PAGES : 0));
+  const memory = allocate(pages + spareFor(config, pages));
   const kernel = instantiateKernel(module, memory);
   configure(kernel, memory, config, numbers, pages * WASM_PAGE);
   const error = kernel.boot();

@@ -26,6 +26,14 @@ export interface KernelExports {
   exploreInit: (log: number, limit: number, script: number) => void;
   exploreBegin: (mode: number, seed: number, param: number, length: number) => void;
   explorePoints: () => number;
+  explorePruned: () => number;
+  footprintsInit: (runs: number, versions: number, limit: number, histories: number, seen: number, seenWords: number) => void;
+  footprintsBegin: (run: number, limit: number, stamps: number, steps: number) => void;
+  footprintsLength: () => number;
+  noteLoad: (at: number) => void;
+  noteStore: (at: number) => void;
+  noteRead: (at: number, lenBytes: number) => void;
+  noteWrite: (at: number, lenBytes: number) => void;
   scriptedFsTable: () => number;
   guestExited: (task: number) => void;
   opBuffer: (task: number) => number;

@@ -6,6 +6,7 @@
  * Locks: none.
  * Why not a row a schedule: there are thousands; endings and their counts say what came of them.
  */
+import { UNBOUNDED } from "../sim/explore/dfs.js";
 import type { CellResult, ExploreDocument } from "../sim/explore/jobs.js";
 import { replayCommand } from "../sim/explore/plan.js";
 import type { StoryRow } from "../sim/explore/story.js";
@@ -22,7 +23,8 @@ export function outcomeOf({ report }: CellResult): string {
 
 function covered({ report, strategy, preemptions }: CellResult): string {
   if (strategy !== "dfs") return strategy;
-  return report.covered ? `all, ${preemptions} preemptions` : "no";
+  if (!report.covered) return "no";
+  return preemptions === UNBOUNDED ? "all" : `all, ${preemptions} preemptions`;
 }
 
 function rowOf(cell: CellResult): string[] {

@@ -8,6 +8,8 @@
  */
 import { become } from "../../guest/mem.js";
 import type { GuestFn } from "../../host/guests.js";
+import { machineOf } from "../../sim/explore/jobs.js";
+import { searchCell } from "../../sim/explore/search.js";
 import { Machine } from "../../host/machine.js";
 import { type KernelImage, Run, type RunDescription } from "../../sim/run.js";
 import { pageFault3 } from "../../workloads/page-fault.js";
@@ -124,4 +126,26 @@ export function copiedPerFault(kernel: KernelImage, description: RunDescription)
   run.measure();
   const faults = run.machine.stat("faults");
   return { copied: run.machine.stat("page_copy_bytes") / faults, zeroed: run.machine.stat("page_zero_bytes") / faults };
+}
+
+/** The explorer on truncate against mkwrite (S6): schedules a second by depth-first search, and us of the restore that begins each. */
+export function exploreSamplers({ module }: KernelImage, sampleMs: number): { schedules: () => number; restore: () => number } {
+  const job = { scenario: "truncate", regime: "linux-4.19+generic_page_mkwrite_nommapsem", fs: "pagestore" } as const;
+  const machine = machineOf({ module }, { ...job, strategy: "dfs", budget: 1e9, preemptions: 2, seed: 1 });
+  const schedules = (): number => {
+    let count = 0;
+    const start = performance.now();
+    while (performance.now() - start < sampleMs) {
+      const { failure, schedules: run } = searchCell(machine, { strategy: "dfs", budget: 1000, preemptions: 2, seed: 1 });
+      if (failure) throw new Error(`truncate: ${failure.text}`);
+      count += run;
+    }
+    return count / ((performance.now() - start) / 1e3);
+  };
+  const snapshot = machine.machine.snapshot();
+  const restore = (): number =>
+    timedNs(() => {
+      for (let i = 0; i < 500; i++) machine.machine.restore(snapshot);
+    }) / 5e5;
+  return { schedules, restore };
 }

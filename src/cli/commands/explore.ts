@@ -10,12 +10,21 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
-import { type KernelImage, loadKernel } from "../../node.js";
+import { type KernelImage, kernelBytes, loadKernel } from "../../node.js";
 import { exploreJson, exploreMarkdown, exploreText } from "../../report/explore-text.js";
 import type { ScenarioFs } from "../../scenarios/filesystems.js";
 import { SCENARIO_FS_NAMES } from "../../scenarios/filesystems.js";
 import { SCENARIOS } from "../../scenarios/index.js";
-import { type CellResult, EXPLORE_SCHEMA, type ExploreDocument, documentOf, exploreJob, mergeDocuments } from "../../sim/explore/jobs.js";
+import {
+  type CellResult,
+  EXPLORE_SCHEMA,
+  type ExploreKernels,
+  type ExploreDocument,
+  documentOf,
+  exploreJob,
+  mergeDocuments,
+} from "../../sim/explore/jobs.js";
+import { instrument } from "../../sim/explore/instrument.js";
 import { ownFilesystem } from "../../sim/explore/own.js";
 import { EXPLORE_DEFAULTS, type ExploreJob, type ExploreText, explorePlan, jobName, shardOf } from "../../sim/explore/plan.js";
 import { STRATEGIES } from "../../sim/explore/search.js";
@@ -49,7 +58,12 @@ export function registerExplore(cli: Command): void {
     .option("--filesystem <module>", "a JavaScript module that exports a filesystem of your own, to explore in place of --fs")
     .option("--strategy <name>", `${STRATEGIES.join(", ")}: every order, priorities with a guarantee, a seeded walk`, d.strategy)
     .option("--budget <n>", "schedules of each scenario in each cell, at most", d.budget)
-    .option("--preemptions <k>", "dfs: preemptions of a schedule, at most; pct: the depth of the bugs looked for", d.preemptions)
+    .option("--preemptions <k>", "dfs: preemptions of a schedule, at most, or all; pct: the depth of the bugs looked for", d.preemptions)
+    .option(
+      "--reduction <name>",
+      "dfs: what spares orders that come to the same: none, states, or sleep (with --preemptions all)",
+      d.reduction,
+    )
     .option("--seed <n>", "seed of the walks", d.seed)
     .option("--workers <n>", "worker threads (default: one a core)")
     .option("--shard <i/N>", "only the i-th of N parts of the work")
@@ -109,6 +123,11 @@ interface Means {
   threads: number | undefined;
 }
 
+async function kernelsFor({ module }: KernelImage, jobs: readonly ExploreJob[]): Promise<ExploreKernels> {
+  if (jobs.every(({ reduction }) => reduction === undefined)) return { module };
+  return { module, noted: await WebAssembly.compile(instrument(kernelBytes("explore")) as Uint8Array<ArrayBuffer>) };
+}
+
 /** Runs what is not known yet, each finished cell kept at once. */
 async function explored(
   kernel: KernelImage,
@@ -118,13 +137,13 @@ async function explored(
 ): Promise<CellResult[]> {
   const done = new Map(known.map((cell) => [jobName(cell), cell]));
   const left = jobs.filter((job) => !done.has(jobName(job)));
-  const { module } = kernel;
-  const data: ExploreWorkerData = { module, ...(means.url === undefined ? {} : { filesystem: means.url }) };
+  const kernels = await kernelsFor(kernel, left);
+  const data: ExploreWorkerData = { ...kernels, ...(means.url === undefined ? {} : { filesystem: means.url }) };
   const bar = new Progress(left.length, "cells");
   try {
     await runPool<ExploreJob, CellResult>(
       {
-        ...{ file: "explore-worker.js", data, jobs: left, here: (job) => exploreJob(module, job, means.own) },
+        ...{ file: "explore-worker.js", data, jobs: left, here: (job) => exploreJob(kernels, job, means.own) },
         each: (_, cell) => {
           done.set(jobName(cell), cell);
           if (means.resume !== undefined) appendFileSync(means.resume, `${JSON.stringify(cell)}\n`);

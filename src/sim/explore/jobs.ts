@@ -1,7 +1,7 @@
 /**
  * Jobs of the explorer: one run here, or in a worker thread; what has been done already is not done again. Works in Node and in workers.
  *
- * Interface: exploreJob, CellResult, ExploreDocument, documentOf, mergeDocuments, EXPLORE_SCHEMA.
+ * Interface: exploreJob, machineOf, ExploreKernels, CellResult, ExploreDocument, documentOf, mergeDocuments, EXPLORE_SCHEMA.
  * Invariants:
  *   [xj-1] a document holds its cells in the order of their names: merging shards in any order gives the document of the whole.
  *   [xj-2] documents of different kernels are not merged.
@@ -27,14 +27,23 @@ export interface ExploreDocument {
   cells: CellResult[];
 }
 
-/** The machine of a job, ready for schedules. */
-export function machineOf(module: WebAssembly.Module, job: ExploreJob, own: readonly ScenarioFs[] = []): ExploreMachine {
-  const { scenario, cell } = cellOf(job, own);
-  return new ExploreMachine(module, scenario, cell, job.mutant === undefined ? {} : { mutant: job.mutant });
+/** The explorer's kernel, and the same taking notes (instrument.ts) where a job wants a reduction. */
+export interface ExploreKernels {
+  module: WebAssembly.Module;
+  noted?: WebAssembly.Module;
 }
 
-export function exploreJob(module: WebAssembly.Module, job: ExploreJob, own: readonly ScenarioFs[] = []): CellResult {
-  const machine = machineOf(module, job, own);
+/** The machine of a job, ready for schedules. */
+export function machineOf({ module, noted }: ExploreKernels, job: ExploreJob, own: readonly ScenarioFs[] = []): ExploreMachine {
+  const { scenario, cell } = cellOf(job, own);
+  const config = job.mutant === undefined ? {} : { mutant: job.mutant };
+  if (job.reduction === undefined) return new ExploreMachine(module, scenario, cell, config);
+  if (!noted) throw new Error("a reduction needs the kernel that takes notes");
+  return new ExploreMachine(noted, scenario, cell, config, true);
+}
+
+export function exploreJob(kernels: ExploreKernels, job: ExploreJob, own: readonly ScenarioFs[] = []): CellResult {
+  const machine = machineOf(kernels, job, own);
   return { ...job, id: machine.scenario.id, report: searchCell(machine, job) };
 }
 

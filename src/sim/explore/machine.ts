@@ -28,6 +28,9 @@ const MAX_CPUS = 12;
 const QUIET_NS = 1e12;
 const SCRIPT_OFFSET = MAX_POINTS * POINT_BYTES;
 const MEMORY_BYTES = 1 << 20;
+const MIB = 1 << 20;
+/** Words of the table of states that were met. */
+const SEEN_WORDS = MIB;
 
 export interface Problem {
   /** law: an assert. ending: one that is not allowed. deadlock, livelock, leak: as they say. guest: the scenario's own check failed. */
@@ -41,6 +44,8 @@ export interface ScheduleResult {
   problem: Problem | undefined;
   marked: boolean;
   points: number;
+  /** It came to a state from which all has been explored, or will be: the run was stopped there. */
+  pruned: boolean;
 }
 
 /** What must be zero when every process is gone ([mk-6], [lk-2]). */
@@ -73,6 +78,10 @@ export class ExploreMachine {
   private readonly now: Float64Array;
   private readonly script: Uint32Array;
   private readonly allowed: ReadonlySet<string>;
+  private runs = 0;
+  private stamps = 0;
+  /** Whether the footprint of every step is in the log. */
+  recordSteps = false;
   /** Asked of every schedule until one has entered the window. */
   wantMark = true;
 
@@ -81,6 +90,8 @@ export class ExploreMachine {
     readonly scenario: AnyScenario,
     readonly cell: Cell,
     config: Partial<MachineConfig> = {},
+    /** The module takes notes (instrument.ts): a script's run ends where it meets a state that was met before. */
+    private readonly footprints = false,
   ) {
     this.taskNames = Object.keys(scenario.tasks);
     this.machine = Machine.createSync(module, { ...this.configOf(), ...config });
@@ -88,14 +99,32 @@ export class ExploreMachine {
     machine.kernel.exploreInit(machine.endBytes, MAX_POINTS, machine.endBytes + SCRIPT_OFFSET);
     this.log = new ScheduleLog(machine.memory, machine.endBytes);
     this.script = new Uint32Array(machine.memory.buffer, machine.endBytes + SCRIPT_OFFSET);
+    if (footprints) this.initFootprints();
     this.allowed = new Set(scenario.allowed(cell));
     this.setUp();
-    this.statNames = Object.keys(machine.stats()).length;
-    this.names = [...Object.keys(machine.stats()), ...Object.keys(machine.traceCounts())];
+    const statNames = Object.keys(machine.stats());
+    this.statNames = statNames.length;
+    this.names = [...statNames, ...Object.keys(machine.traceCounts())];
     this.base = new Float64Array(this.names.length);
     this.now = new Float64Array(this.names.length);
     this.sample(this.base);
     this.snapshot = machine.snapshot();
+  }
+
+  private initFootprints(): void {
+    const { kernel, endBytes } = this.machine;
+    const seen = endBytes + MIB;
+    const histories = seen + 8 * SEEN_WORDS;
+    const versions = histories + (MIB >> 4);
+    const runs = versions + endBytes;
+    this.stamps = runs + endBytes / 2;
+    this.log.footprints = this.stamps + endBytes / 2;
+    kernel.footprintsInit(runs, versions, endBytes, histories, seen, SEEN_WORDS);
+  }
+
+  /** Forgets every state that was met: before another search. */
+  forget(): void {
+    if (this.footprints) new Uint8Array(this.machine.memory.buffer).fill(0, this.machine.endBytes + MIB, this.machine.endBytes + 9 * MIB);
   }
 
   private configOf(): MachineConfig {
@@ -173,19 +202,20 @@ export class ExploreMachine {
     return (this.now[i] ?? 0) - (this.base[i] ?? 0);
   }
 
-  /** Runs one schedule from the snapshot. */
-  run(schedule: Schedule): ScheduleResult {
+  /** Runs one schedule from the snapshot. With a bound of preemptions, and footprints, it may end as pruned. */
+  run(schedule: Schedule, bound?: number): ScheduleResult {
     this.machine.restore(this.snapshot);
     this.outcomes = {};
     this.afterValue = undefined;
     this.afterDone = false;
-    this.begin(schedule);
-    const result: ScheduleResult = { ending: undefined, problem: undefined, marked: false, points: 0 };
+    this.begin(schedule, bound);
+    const result: ScheduleResult = { ending: undefined, problem: undefined, marked: false, points: 0, pruned: false };
     try {
       result.problem = this.race();
       this.readLog();
       result.points = this.log.length;
-      if (!result.problem) this.finish(result);
+      result.pruned = this.machine.kernel.explorePruned() !== 0;
+      if (!result.problem && !result.pruned) this.finish(result);
     } catch (error) {
       // What comes after the race has begun a log of its own.
       if (result.points === 0) this.readLog();
@@ -198,13 +228,16 @@ export class ExploreMachine {
   private readLog(): void {
     const points = this.machine.kernel.explorePoints();
     this.log.length = points < 0 ? MAX_POINTS : points;
+    this.log.footprintEnd = this.recordSteps ? this.machine.kernel.footprintsLength() : 0;
   }
 
-  private begin(schedule: Schedule): void {
-    const { kernel } = this.machine;
+  private begin(schedule: Schedule, bound: number | undefined): void {
+    const { kernel, endBytes } = this.machine;
+    if (bound === undefined || !this.footprints) kernel.footprintsBegin(0, 0, 0, 0);
+    else kernel.footprintsBegin(++this.runs, endBytes, this.recordSteps ? this.stamps : 0, this.log.footprints);
     if (schedule.kind === "script") {
       schedule.script.forEach(({ point, name }, i) => (this.script[i] = ((point << 8) | name) >>> 0));
-      kernel.exploreBegin(MODE.script, 0, 0, schedule.script.length);
+      kernel.exploreBegin(MODE.script, 0, bound ?? 0, schedule.script.length);
     } else if (schedule.kind === "random") {
       kernel.exploreBegin(MODE.random, schedule.seed, schedule.oneIn, 0);
     } else {
@@ -224,7 +257,7 @@ export class ExploreMachine {
   private race(): Problem | undefined {
     const { machine } = this;
     const reason = machine.run({ stopWhen: () => this.raceIsOver() });
-    if (this.raceIsOver()) return undefined;
+    if (this.raceIsOver() || machine.kernel.explorePruned() !== 0) return undefined;
     const tasks = machine.inspect("tasks");
     if (reason === "idle") return { kind: "deadlock", text: `nobody can run\n${tasks}` };
     return { kind: "livelock", text: `no end within ${MAX_POINTS} points\n${tasks}` };
@@ -233,6 +266,7 @@ export class ExploreMachine {
   private finish(result: ScheduleResult): void {
     const { machine, scenario } = this;
     this.sample(this.now);
+    machine.kernel.footprintsBegin(0, 0, 0, 0);
     // While address spaces, PTEs and TLBs are as the race has left them.
     machine.check();
     const end: Ending<unknown, Record<string, unknown>, unknown> = {

@@ -16,7 +16,8 @@ import { SCENARIOS, scenarioByName } from "../../scenarios/index.js";
 import { ParseError, parseWhole } from "../parse.js";
 import { type Regime, parseRegimes, regimeName } from "../regimes.js";
 import { suggestion } from "../suggest.js";
-import { STRATEGIES, type Strategy } from "./search.js";
+import { UNBOUNDED } from "./dfs.js";
+import { REDUCTIONS, type Reduction, STRATEGIES, type Strategy } from "./search.js";
 
 /** The options as text. */
 export interface ExploreText {
@@ -27,6 +28,7 @@ export interface ExploreText {
   budget: string;
   preemptions: string;
   seed: string;
+  reduction: string;
 }
 
 export const EXPLORE_DEFAULTS = {
@@ -36,6 +38,7 @@ export const EXPLORE_DEFAULTS = {
   budget: "20000",
   preemptions: "2",
   seed: "1",
+  reduction: "none",
 } as const;
 
 export interface ExploreJob {
@@ -46,6 +49,8 @@ export interface ExploreJob {
   budget: number;
   preemptions: number;
   seed: number;
+  /** Absent: none. */
+  reduction?: Reduction;
   /** A slip that the kernel makes (assembly/lib/mutant.ts). */
   mutant?: string;
 }
@@ -88,6 +93,17 @@ export function cellOf(
   return { scenario, cell: cell(regime, fsByName(job.fs, own)) };
 }
 
+function reductionOf(text: string, strategy: Strategy, preemptions: number): { reduction?: Reduction } {
+  const reduction = REDUCTIONS.find((one) => one === text);
+  if (!reduction) throw new ParseError(`reduction "${text}": expected one of ${REDUCTIONS.join(", ")}`);
+  if (reduction === "none") return {};
+  if (strategy !== "dfs") throw new ParseError(`reduction "${text}" is for the strategy dfs`);
+  if (reduction === "sleep" && preemptions < UNBOUNDED) {
+    throw new ParseError('reduction "sleep" is sound without a bound only: add --preemptions all, or use states');
+  }
+  return { reduction };
+}
+
 /** The jobs that were asked for: every scenario in every cell to which it applies. Throws ParseError. */
 export function explorePlan(text: ExploreText, own: readonly ScenarioFs[] = []): ExploreJob[] {
   const scenarios = scenariosOf(text.scenario);
@@ -95,11 +111,13 @@ export function explorePlan(text: ExploreText, own: readonly ScenarioFs[] = []):
   const regimes = parseRegimes(text.regime);
   const strategy = STRATEGIES.find((one) => one === text.strategy);
   if (!strategy) throw new ParseError(`strategy "${text.strategy}": expected one of ${STRATEGIES.join(", ")}`);
+  const preemptions = text.preemptions === "all" ? UNBOUNDED : parseWhole(text.preemptions, "preemptions", 0, UNBOUNDED);
   const options = {
     strategy,
     budget: parseWhole(text.budget, "budget", 1, 1_000_000_000),
-    preemptions: parseWhole(text.preemptions, "preemptions", 0, 64),
+    preemptions,
     seed: parseWhole(text.seed, "seed", 0, 0xffff_ffff),
+    ...reductionOf(text.reduction, strategy, preemptions),
   };
   const jobs = scenarios.flatMap((scenario) =>
     filesystems.flatMap((fs) =>
@@ -122,8 +140,8 @@ export function shardOf<T>(jobs: readonly T[], text: string): T[] {
 
 /** What tells a job from every other. */
 export function jobName(job: ExploreJob): string {
-  const { scenario, regime, fs, strategy, budget, preemptions, seed, mutant } = job;
-  return [scenario, regime, fs, strategy, budget, preemptions, seed, mutant ?? "healthy"].join(" ");
+  const { scenario, regime, fs, strategy, budget, preemptions, seed, mutant, reduction } = job;
+  return [scenario, regime, fs, strategy, budget, preemptions, seed, mutant ?? "healthy", reduction ?? "none"].join(" ");
 }
 
 /** The command line that runs one schedule of a job again. */

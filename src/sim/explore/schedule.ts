@@ -37,13 +37,16 @@ export type Schedule =
   /** Probabilistic concurrency testing: random priorities; at `changes` of the first `steps` points the running task falls behind. */
   | { kind: "pct"; seed: number; changes: number; steps: number };
 
-export const POINT_BYTES = 16;
+export const POINT_BYTES = 24;
 
 /** A view of the log in the kernel's memory: good until the next schedule. */
 export class ScheduleLog {
   private readonly u32: Uint32Array;
   private readonly u8: Uint8Array;
   length = 0;
+  /** Where footprints are in memory, bytes, and how many words of them. */
+  footprints = 0;
+  footprintEnd = 0;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -69,6 +72,13 @@ export class ScheduleLog {
   timeNs(i: number): number {
     const at = (this.at + i * POINT_BYTES) >> 2;
     return (this.u32[at + 2] ?? 0) + (this.u32[at + 3] ?? 0) * 2 ** 32;
+  }
+
+  /** What the step behind a point has touched: granule << 1 | written. Empty where steps are not recorded. */
+  footprint(i: number): Uint32Array {
+    const begin = this.u32[(this.at + i * POINT_BYTES + 16) >> 2] ?? 0;
+    const end = i + 1 < this.length ? (this.u32[(this.at + (i + 1) * POINT_BYTES + 16) >> 2] ?? 0) : this.footprintEnd;
+    return this.u32.slice(this.footprints / 4 + begin, this.footprints / 4 + end);
   }
 
   /** What differs from the default order. */

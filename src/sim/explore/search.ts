@@ -18,8 +18,17 @@ import { shrink } from "./shrink.js";
 export const STRATEGIES = ["dfs", "pct", "random"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
+/**
+ * dfs: what spares it orders that come to the same. states: a run stops where it meets a state that was met before. sleep: sleep sets,
+ * which are sound without a bound of preemptions only. Both need a machine that takes notes (instrument.ts).
+ */
+export const REDUCTIONS = ["none", "states", "sleep"] as const;
+export type Reduction = (typeof REDUCTIONS)[number];
+
 export interface SearchOptions {
   strategy: Strategy;
+  /** Absent: none. */
+  reduction?: Reduction;
   /** Schedules at most. */
   budget: number;
   /** dfs: preemptions of one schedule at most. pct: depth of the bugs looked for. */
@@ -47,6 +56,8 @@ export interface CellReport {
   points: number;
   /** dfs: every schedule within the bound of preemptions. */
   covered: boolean;
+  /** Schedules that were stopped, or not gone on from, since another covers the rest. */
+  reduced?: number;
   /** Endings seen, and how often. */
   endings: Record<string, number>;
   /** Whether a schedule has entered the scenario's window. */
@@ -72,10 +83,11 @@ interface Source {
   next(): Schedule | undefined;
   take(machine: ExploreMachine): void;
   covered(): boolean;
+  slept?(): number;
 }
 
-function dfsSource(bound: number): Source {
-  const dfs = new Dfs(bound);
+function dfsSource(bound: number, sleepSets: boolean): Source {
+  const dfs = new Dfs(bound, sleepSets);
   return {
     next: () => {
       const script = dfs.next();
@@ -85,6 +97,7 @@ function dfsSource(bound: number): Source {
       dfs.expand(log);
     },
     covered: () => dfs.pending === 0,
+    slept: () => dfs.slept,
   };
 }
 
@@ -98,8 +111,8 @@ function randomSchedule(word: () => number): Schedule {
   return { kind: "random", seed: word(), oneIn: 2 << (word() % 6) };
 }
 
-function sourceOf(machine: ExploreMachine, { strategy, preemptions: bound, seed }: SearchOptions, steps: number): Source {
-  if (strategy === "dfs") return dfsSource(bound);
+function sourceOf(machine: ExploreMachine, { strategy, preemptions: bound, seed, reduction }: SearchOptions, steps: number): Source {
+  if (strategy === "dfs") return dfsSource(bound, reduction === "sleep");
   if (strategy === "random") return walkSource(randomSchedule, seed, steps);
   return walkSource((word) => ({ kind: "pct", seed: word(), changes: Math.max(0, bound - 1), steps }), seed, steps);
 }
@@ -112,11 +125,16 @@ export function searchCell(machine: ExploreMachine, options: SearchOptions): Cel
   if (defect) report.defect = { id: defect.id, seen: 0 };
   machine.wantMark = true;
   const steps = options.strategy === "pct" ? machine.run({ kind: "script", script: [] }).points : 0;
+  const reduces = options.strategy === "dfs" && options.reduction !== undefined && options.reduction !== "none";
+  machine.recordSteps = reduces && options.reduction === "sleep";
+  machine.forget();
   const source = sourceOf(machine, options, steps);
+  let reduced = 0;
   while (report.schedules < options.budget) {
     const schedule = source.next();
     if (!schedule) break;
-    const result = machine.run(schedule);
+    const result = machine.run(schedule, reduces ? options.preemptions : undefined);
+    if (result.pruned) reduced++;
     note(report, machine, result);
     if (isDefect(defect, result)) report.defect = { id: defect?.id ?? "", seen: (report.defect?.seen ?? 0) + 1 };
     else if (result.problem) {
@@ -127,6 +145,7 @@ export function searchCell(machine: ExploreMachine, options: SearchOptions): Cel
     if (report.schedules % 256 === 0) options.progress?.(report.schedules);
   }
   report.covered = !report.failure && source.covered();
+  if (reduces) report.reduced = reduced + (source.slept?.() ?? 0);
   const tasks = machine.taskNames.length;
   if (options.strategy === "pct") {
     const depth = Math.max(1, options.preemptions);

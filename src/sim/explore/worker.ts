@@ -3,18 +3,17 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { serveJobs } from "../pool.js";
-import { exploreJob } from "./jobs.js";
+import { type ExploreKernels, exploreJob } from "./jobs.js";
 import { ownFilesystem } from "./own.js";
 import type { ExploreJob } from "./plan.js";
 
 /** What the worker is started with. */
-export interface ExploreWorkerData {
-  module: WebAssembly.Module;
+export interface ExploreWorkerData extends ExploreKernels {
   /** A module of the user's that exports a filesystem. */
   filesystem?: string;
 }
 
-const { module, filesystem } = workerData as ExploreWorkerData;
+const { filesystem, ...kernels } = workerData as ExploreWorkerData;
 const own = filesystem === undefined ? Promise.resolve([]) : ownFilesystem(filesystem).then((fs) => [fs]);
 
-serveJobs(parentPort, async (job) => exploreJob(module, job as ExploreJob, await own));
+serveJobs(parentPort, async (job) => exploreJob(kernels, job as ExploreJob, await own));
