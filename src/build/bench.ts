@@ -14,6 +14,7 @@ import { cpus } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
+import { errorText } from "../host/error-text.js";
 import { UsageError } from "../cli/errors.js";
 import { checkOneOf, usage } from "../cli/options.js";
 import { Progress, checkOutput, emit } from "../cli/output.js";
@@ -209,6 +210,6 @@ const command = new Command("npm run bench --")
 try {
   await command.parseAsync();
 } catch (error) {
-  if (!(error instanceof CommanderError)) process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (!(error instanceof CommanderError)) process.stderr.write(`bench: ${errorText(error)}\n`);
   process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : error instanceof UsageError ? 2 : 1;
 }

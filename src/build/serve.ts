@@ -9,6 +9,7 @@
  * Locks: none.
  * Why not a package: it is forty lines, and the page needs no more.
  */
+import { errorText } from "../host/error-text.js";
 import { createReadStream, existsSync, realpathSync, statSync } from "node:fs";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -110,7 +111,7 @@ async function main(): Promise<void> {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   main().catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`${errorText(error)}\n`);
     process.exitCode = 1;
   });
 }

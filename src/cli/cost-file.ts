@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { LineCounter, isMap, isScalar, parseDocument } from "yaml";
 import { z } from "zod";
+import { errorText } from "../host/error-text.js";
 import { UsageError, suggestion } from "./errors.js";
 
 const costSchema = z.number().int("expected a whole number of ns").min(0, "expected 0 or more ns").max(1e9, "expected at most 1e9 ns");
@@ -16,7 +17,7 @@ export function readCosts(pathOrObject: string, known: readonly string[]): Recor
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${path}: ${errorText(error)}`);
   }
   return parseCosts(text, path, known);
 }

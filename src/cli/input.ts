@@ -7,6 +7,7 @@
  * Why not an option for files: `fio job.fio` is what people type.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { errorText } from "../host/error-text.js";
 import { FioError } from "../workloads/fio/ini.js";
 import { parseJobFile } from "../workloads/fio/job.js";
 import { TraceError } from "../workloads/trace/parse.js";
@@ -28,7 +29,7 @@ export function readText(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new UsageError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${file}: ${errorText(error)}`);
   }
 }
 

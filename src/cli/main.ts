@@ -4,6 +4,7 @@
  * and one line here.
  */
 import { Command, CommanderError } from "commander";
+import { errorText } from "../host/error-text.js";
 import { ConfigError } from "../host/config.js";
 import { RunError, VERSION } from "../sim/run.js";
 import { registerCompare } from "./commands/compare.js";
@@ -56,7 +57,7 @@ function program(): Command {
 /** What an error means for the exit code and for stderr. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorText(error);
   process.stderr.write(`${colors(process.stderr).red("faultline:")} ${message}\n`);
   if (error instanceof UsageError || error instanceof ConfigError) return 2;
   const debug = process.env.FAULTLINE_DEBUG !== undefined && !(error instanceof RunError);

@@ -11,6 +11,7 @@ import { accessSync, constants, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import cliProgress from "cli-progress";
 import pc from "picocolors";
+import { errorText } from "../host/error-text.js";
 import { UsageError } from "./errors.js";
 
 /** Width that tables may take. */
@@ -37,7 +38,7 @@ export function checkOutput(path: string | undefined): void {
     if (there?.isDirectory() === true) throw new Error("is a directory");
     accessSync(there ? path : dirname(path), constants.W_OK);
   } catch (error) {
-    throw new UsageError(`cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`cannot write ${path}: ${errorText(error)}`);
   }
 }
 

@@ -8,6 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { errorText } from "../host/error-text.js";
 import { type RunResult, SCHEMA } from "../sim/result.js";
 import { UsageError } from "./errors.js";
 
@@ -37,7 +38,7 @@ export function readResults(path: string): RunResult[] {
   try {
     parsed = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${path}: ${errorText(error)}`);
   }
   const list = Array.isArray(parsed) ? (parsed as unknown[]) : [parsed];
   if (list.length === 0) throw new UsageError(`${path}: no results in it`);

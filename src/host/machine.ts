@@ -17,6 +17,7 @@ import { canonicalJson } from "./canonical.js";
 import { ConfigError, type MachineConfig } from "./config.js";
 import { Disk } from "./disk.js";
 import { type Histogram, type Latency, latencyOf, readHistogram, withZeros } from "./histogram.js";
+import { errorText } from "./error-text.js";
 import { Guest, type GuestContext, type GuestFn, type GuestState, type Op, type OpResult, randomFrom } from "./guests.js";
 import { TASK_ZOMBIE, type TaskLayout, nameTable, taskLayout } from "./layout.js";
 import { type LockStat, readLockStat } from "./lock-stat.js";
@@ -77,7 +78,7 @@ export class GuestFailure extends Error {
     readonly tid: number,
     override readonly cause: unknown,
   ) {
-    super(`guest ${tid}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    super(`guest ${tid}: ${errorText(cause)}`);
     this.name = "GuestFailure";
   }
 }

@@ -8,6 +8,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import { errorText } from "../../host/error-text.js";
 import { loadKernel } from "../../node.js";
 import { baselineText, compareCsv, compareHistograms, compareTable } from "../../report/compare-text.js";
 import { chromeTraces } from "../../report/compare-trace.js";
@@ -184,7 +185,7 @@ function readCompare(file: string): CompareResult {
   try {
     parsed = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
-    throw new UsageError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${file}: ${errorText(error)}`);
   }
   const schema = (parsed as { schema?: unknown } | null)?.schema;
   if (schema !== COMPARE_SCHEMA) {

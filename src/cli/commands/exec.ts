@@ -12,6 +12,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Command } from "commander";
+import { errorText } from "../../host/error-text.js";
 import { FAULT_LOCK_REGIMES, MKWRITE_REGIMES, type MachineConfig } from "../../host/config.js";
 import { GuestFailure } from "../../host/machine.js";
 import { ExecError, whyNotExecutable } from "../../host/program.js";
@@ -76,7 +77,7 @@ function readInput(path: string, what: string): Uint8Array {
   try {
     return readFileSync(path === "-" ? 0 : path);
   } catch (error) {
-    throw new UsageError(`cannot read ${what} ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`cannot read ${what} ${path}: ${errorText(error)}`);
   }
 }
 

@@ -10,6 +10,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
+import { errorText } from "../../host/error-text.js";
 import { type KernelImage, kernelBytes, loadKernel } from "../../node.js";
 import { exploreJson, exploreMarkdown, exploreText } from "../../report/explore-text.js";
 import type { ScenarioFs } from "../../scenarios/filesystems.js";
@@ -87,7 +88,7 @@ export async function loadOwn(path: string | undefined): Promise<{ own: Scenario
   try {
     return { own: [await ownFilesystem(url)], url };
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(errorText(error));
   }
 }
 
@@ -182,7 +183,7 @@ function readDocument(path: string): ExploreDocument {
     if (document.schema !== EXPLORE_SCHEMA) throw new Error("not a result of faultline explore --format json");
     return { ...document, schema: EXPLORE_SCHEMA };
   } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${path}: ${errorText(error)}`);
   }
 }
 

@@ -8,6 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { errorText } from "../../host/error-text.js";
 import { loadKernel } from "../../node.js";
 import { describeFsck, fsckImage } from "../../sim/fsck.js";
 import { UsageError } from "../errors.js";
@@ -35,6 +36,6 @@ function readImage(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`cannot read ${path}: ${errorText(error)}`);
   }
 }

@@ -7,6 +7,7 @@
  * Locks: none.
  * Why not a new machine each: a boot costs more than everything else together.
  */
+import { errorText } from "../../host/error-text.js";
 import { errnoName } from "../../guest/constants.js";
 import { type Call, must, sys } from "../../guest/sys.js";
 import { Machine, type Snapshot } from "../../host/machine.js";
@@ -47,7 +48,7 @@ export class Examiner {
       const { fs } = this;
       return runGuest(this.machine, () => this.examine(fs));
     } catch (error) {
-      return { problem: error instanceof Error ? error.message : String(error), shown: NOTHING };
+      return { problem: errorText(error), shown: NOTHING };
     }
   }
 

@@ -10,6 +10,7 @@
  * Locks: none.
  * Why not a fresh machine a schedule: booting and mounting take a thousand times as long as the race.
  */
+import { errorText } from "../../host/error-text.js";
 import { type Call, must, sys } from "../../guest/sys.js";
 import { park } from "../../guest/mem.js";
 import type { MachineConfig } from "../../host/config.js";
@@ -54,10 +55,6 @@ const AT_REST = ["live_tasks", "processes", "anon_pages", "page_tables", "stashe
 /** What a generator has set meanwhile. */
 function isTrue(flag: boolean): boolean {
   return flag;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 export class ExploreMachine {
@@ -161,7 +158,7 @@ export class ExploreMachine {
     try {
       reason = machine.run({ forNs: QUIET_NS });
     } catch (error) {
-      throw new Error(`setup of ${scenario.name} on ${cell.fs.name}: ${describe(error)}`, { cause: error });
+      throw new Error(`setup of ${scenario.name} on ${cell.fs.name}: ${errorText(error)}`, { cause: error });
     }
     if (isTrue(parked) && reason === "idle") return;
     throw new Error(`setup of ${scenario.name} on ${cell.fs.name} hangs\n${machine.inspect("tasks")}`);

@@ -15,6 +15,7 @@
  * Locks: none.
  * Why not depth-first: the first thousand schedules of a search differ in their last steps, and most slips show after one early switch.
  */
+import { errorText } from "../../host/error-text.js";
 import { KernelPanic } from "../../host/panic.js";
 import { GuestFailure } from "../../host/machine.js";
 import { SCENARIOS } from "../../scenarios/index.js";
@@ -162,18 +163,14 @@ export interface Outcome {
   harness?: string;
 }
 
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** A setup that fails is a verdict: the healthy kernel gets through it. */
 function setupVerdict(error: unknown): Outcome {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const guest = cause instanceof GuestFailure && !(cause.cause instanceof TypeError) && !(cause.cause instanceof ReferenceError);
-  const hangs = textOf(error).startsWith("setup of") && textOf(error).includes(" hangs");
+  const hangs = errorText(error).startsWith("setup of") && errorText(error).includes(" hangs");
   const kind = cause instanceof KernelPanic ? "law" : guest ? "guest" : hangs ? "deadlock" : undefined;
-  if (kind === undefined) return { spent: 1, reached: true, harness: textOf(error) };
-  const text = cause instanceof KernelPanic ? `${cause.law} (${cause.place})` : textOf(cause);
+  if (kind === undefined) return { spent: 1, reached: true, harness: errorText(error) };
+  const text = cause instanceof KernelPanic ? `${cause.law} (${cause.place})` : errorText(cause);
   return { spent: 1, reached: true, kill: { kind, text, shrunk: "setup", preemptions: 0, again: "" } };
 }
 
@@ -220,7 +217,7 @@ export function tryAttempt(module: WebAssembly.Module, attempt: Attempt, options
     const one = attempt.what === "crash" ? tryCrash : tryScenario;
     return one(module, attempt, budget, options.seed, mutant);
   } catch (error) {
-    return { spent: 1, reached: true, harness: `${attemptKey(attempt)}: ${textOf(error)}` };
+    return { spent: 1, reached: true, harness: `${attemptKey(attempt)}: ${errorText(error)}` };
   }
 }
 

@@ -6,6 +6,7 @@
  * Locks: none.
  * Why not pass the object: generators do not cross to a worker; a path does.
  */
+import { errorText } from "../../host/error-text.js";
 import type { ScriptedFilesystem } from "../../host/scripted-fs.js";
 import type { ScenarioFs } from "../../scenarios/filesystems.js";
 import { ParseError } from "../parse.js";
@@ -27,7 +28,7 @@ export async function ownFilesystem(url: string): Promise<ScenarioFs> {
   try {
     exported = (await import(url)) as Record<string, unknown>;
   } catch (error) {
-    throw new ParseError(`filesystem ${url}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ParseError(`filesystem ${url}: ${errorText(error)}`);
   }
   const found = [exported.default, ...Object.values(exported)].find(isFilesystem);
   if (found) return scenarioFsOf(found);

@@ -11,6 +11,7 @@
  * Locks: none.
  * Why not a machine each: a boot and a mkfs cost more than the run.
  */
+import { errorText } from "../../host/error-text.js";
 import { type Call, sys } from "../../guest/sys.js";
 import { FaultSites } from "../../host/fault-sites.js";
 import { type Machine, type Snapshot } from "../../host/machine.js";
@@ -130,7 +131,7 @@ class TrialRun {
       this.machine.check();
       this.unmountAndLook();
     } catch (error) {
-      this.problem(error instanceof Error ? error.message : String(error));
+      this.problem(errorText(error));
     }
     if (this.point && this.trial.hits === 0) this.problem("the site was not reached");
   }
