@@ -13,7 +13,8 @@ import {
   oneOf,
   sweepOfText,
 } from "../sim/describe.js";
-import { ParseError } from "../sim/parse.js";
+import { ParseError, parseWhole } from "../sim/parse.js";
+import type { PoolOptions } from "../sim/pool.js";
 import type { KernelImage } from "../sim/run.js";
 import type { SweepDescription } from "../sim/sweep.js";
 import { type WorkloadInput, workloadByName } from "../workloads/index.js";
@@ -78,6 +79,27 @@ export function usage<T>(read: () => T): T {
     if (error instanceof ParseError) throw new UsageError(error.message);
     throw error;
   }
+}
+
+/** As usage, for what is out of a run's range. */
+export function inRange<T>(look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(error.message) : error;
+  }
+}
+
+/** The job, when there is just one; else a usage error: "--at is a state of one run, not of 3: name one ...". */
+export function onlyJob<T>(jobs: readonly T[], what: string, name: string): T {
+  const [job] = jobs;
+  if (job === undefined || jobs.length > 1) throw new UsageError(`${what}, not of ${jobs.length}: name one ${name}`);
+  return job;
+}
+
+/** Worker threads as an option names them; undefined: one a core. */
+export function poolOf(threads: string | undefined, what: "threads" | "workers"): Pick<PoolOptions, "threads"> {
+  return threads === undefined ? {} : { threads: usage(() => parseWhole(threads, what, 1, 256)) };
 }
 
 /** The options, with the time that the workload asks for where the user names none. */

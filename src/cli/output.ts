@@ -1,7 +1,7 @@
 /**
  * Where a command's data and talk go: data on stdout or into a file, talk and a progress bar on stderr.
  *
- * Interface: columns(), colors(stream), checkOutput(path), emit(text, output), Progress, progressBar(total).
+ * Interface: columns(), colors(stream), checkOutput(path), emit(text, output), Progress, progressBar(total), underBar(jobs).
  * Invariants: [cli-1] stdout carries data only.
  *             [cli-2] no escape sequence reaches what is no terminal, nor anybody who set NO_COLOR.
  * Locks: none.
@@ -93,4 +93,18 @@ export class Progress {
 /** A bar over so many runs. */
 export function progressBar(total: number): Progress {
   return new Progress(total, "runs");
+}
+
+/** Does job after job under a bar; each says how far it is. */
+export function underBar<J, R>(jobs: readonly J[], unit: string, run: (job: J, progress: (done: number, total: number) => void) => R): R[] {
+  const bar = new Progress(jobs.length, unit);
+  try {
+    return jobs.map((job, i) =>
+      run(job, (done, total) => {
+        bar.update(i + done / Math.max(1, total));
+      }),
+    );
+  } finally {
+    bar.stop();
+  }
 }

@@ -15,9 +15,8 @@ import { CRASH_FS_NAMES } from "../../sim/crash/filesystems.js";
 import type { CrashRun } from "../../sim/crash/machine.js";
 import { CRASH_TEXT_DEFAULTS, type CrashJob, type CrashPlan, type CrashText, PLANTED, crashPlan } from "../../sim/crash/plan.js";
 import { CRASH_WORKLOADS } from "../../sim/crash/workloads.js";
-import { UsageError } from "../errors.js";
-import { checkOneOf, usage } from "../options.js";
-import { Progress, checkOutput, columns, emit } from "../output.js";
+import { checkOneOf, inRange, onlyJob, usage } from "../options.js";
+import { checkOutput, columns, emit, underBar } from "../output.js";
 
 const FORMATS = ["table", "json"] as const;
 
@@ -71,30 +70,12 @@ function runOf({ module }: KernelImage, job: CrashJob): CrashRun {
 }
 
 function explored(kernel: KernelImage, { jobs, budget }: CrashPlan): CrashOutcome[] {
-  const bar = new Progress(jobs.length, "workloads");
-  try {
-    return jobs.map((job, i) => {
-      const progress = (done: number, total: number): void => {
-        bar.update(i + done / Math.max(1, total));
-      };
-      return { job, report: exploreCrashes(runOf(kernel, job), { budget, progress }) };
-    });
-  } finally {
-    bar.stop();
-  }
+  return underBar(jobs, "workloads", (job, progress) => ({ job, report: exploreCrashes(runOf(kernel, job), { budget, progress }) }));
 }
 
 function replay(kernel: KernelImage, { jobs }: CrashPlan, state: string): void {
-  const [job] = jobs;
-  if (!job || jobs.length > 1) {
-    throw new UsageError(`--at is a state of one run, not of ${jobs.length}: name one workload, filesystem, regime`);
-  }
-  let replayed;
-  try {
-    replayed = replayState(runOf(kernel, job), state);
-  } catch (error) {
-    throw error instanceof RangeError ? new UsageError(error.message) : error;
-  }
+  const job = onlyJob(jobs, "--at is a state of one run", "workload, filesystem, regime");
+  const replayed = inRange(() => replayState(runOf(kernel, job), state));
   process.stdout.write(`${replayedText(replayed)}\n`);
   if (replayed.problems.length > 0) process.exitCode = 1;
 }

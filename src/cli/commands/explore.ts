@@ -30,10 +30,9 @@ import { ownFilesystem } from "../../sim/explore/own.js";
 import { EXPLORE_DEFAULTS, type ExploreJob, type ExploreText, explorePlan, jobName, shardOf } from "../../sim/explore/plan.js";
 import { STRATEGIES } from "../../sim/explore/search.js";
 import type { ExploreWorkerData } from "../../sim/explore/worker.js";
-import { parseWhole } from "../../sim/parse.js";
-import { runPool } from "../../sim/pool.js";
+import { type PoolOptions, runPool } from "../../sim/pool.js";
 import { UsageError } from "../errors.js";
-import { checkOneOf, usage } from "../options.js";
+import { checkOneOf, poolOf, usage } from "../options.js";
 import { Progress, checkOutput, columns, emit } from "../output.js";
 
 const FORMATS = ["table", "json", "markdown"] as const;
@@ -99,10 +98,10 @@ async function exploreCommand(scenario: string, options: ExploreOptions): Promis
   const fs = own[0]?.name ?? options.fs;
   const all = usage(() => explorePlan({ ...options, fs, scenario }, own));
   const jobs = usage(() => (options.shard === undefined ? all : shardOf(all, options.shard)));
-  const threads = options.workers === undefined ? undefined : usage(() => parseWhole(options.workers ?? "", "workers", 1, 256));
+  const pool = poolOf(options.workers, "workers");
   const kernel = await loadKernel("explore");
   const known = options.resume === undefined ? [] : readCells(options.resume, kernel);
-  const cells = await explored(kernel, jobs, known, { own, url, resume: options.resume, threads });
+  const cells = await explored(kernel, jobs, known, { own, url, resume: options.resume, pool });
   const document = documentOf(kernel.sha256, cells);
   finish(document, format, options.output);
 }
@@ -121,7 +120,7 @@ interface Means {
   own: readonly ScenarioFs[];
   url: string | undefined;
   resume: string | undefined;
-  threads: number | undefined;
+  pool: Pick<PoolOptions, "threads">;
 }
 
 async function kernelsFor({ module }: KernelImage, jobs: readonly ExploreJob[]): Promise<ExploreKernels> {
@@ -151,7 +150,7 @@ async function explored(
         },
       },
       {
-        ...(means.threads === undefined ? {} : { threads: means.threads }),
+        ...means.pool,
         progress: (count) => {
           bar.update(count);
         },

@@ -14,7 +14,7 @@ import { type Hunt, type HuntOptions, type MutantJob, type MutantJobResult, atte
 import { MUTANTS, mutantByName } from "../../sim/explore/mutants.js";
 import { parseWhole } from "../../sim/parse.js";
 import { runPool } from "../../sim/pool.js";
-import { checkOneOf, usage } from "../options.js";
+import { checkOneOf, poolOf, usage } from "../options.js";
 import { Progress, checkOutput, columns, emit } from "../output.js";
 
 const FORMATS = ["table", "json", "markdown"] as const;
@@ -52,7 +52,7 @@ async function mutantsCommand(names: readonly string[], options: MutantsOptions)
     budget: usage(() => parseWhole(options.budget, "budget", 1, 1_000_000_000)),
     seed: usage(() => parseWhole(options.seed, "seed", 0, 0xffff_ffff)),
   };
-  const threads = options.workers === undefined ? {} : { threads: usage(() => parseWhole(options.workers ?? "", "workers", 1, 256)) };
+  const pool = poolOf(options.workers, "workers");
   const { module, sha256 } = await loadKernel("explore");
   const run = async (jobs: readonly MutantJob[], what: string): Promise<MutantJobResult[]> => {
     const bar = new Progress(jobs.length, what);
@@ -61,7 +61,7 @@ async function mutantsCommand(names: readonly string[], options: MutantsOptions)
     };
     try {
       const work = { file: "mutant-worker.js", data: module, jobs, here: (job: MutantJob) => runMutantJob(module, job) };
-      return await runPool<MutantJob, MutantJobResult>(work, { ...threads, progress });
+      return await runPool<MutantJob, MutantJobResult>(work, { ...pool, progress });
     } finally {
       bar.stop();
     }

@@ -9,10 +9,9 @@
 import type { Command } from "commander";
 import { loadKernel } from "../../node.js";
 import { settleSentences, settleText } from "../../report/settle-text.js";
-import { parseWhole } from "../../sim/parse.js";
 import { runJobs } from "../../sim/pool.js";
 import { SETTLE_SEEDS, settleJobs, settlePlan, settleResult } from "../../sim/settle.js";
-import { checkOneOf, costNames, usage } from "../options.js";
+import { checkOneOf, costNames, poolOf, usage } from "../options.js";
 import { checkPaths } from "../paths.js";
 import { checkOutput, columns, emit, progressBar } from "../output.js";
 
@@ -37,8 +36,7 @@ export function registerSettle(cli: Command): void {
 async function settleCommand(options: SettleOptions): Promise<void> {
   const format = checkOneOf(options.format, "format", ["table", "json"]);
   checkOutput(options.output);
-  const { threads } = options;
-  const pool = threads === undefined ? {} : { threads: usage(() => parseWhole(threads, "threads", 1, 256)) };
+  const pool = poolOf(options.threads, "threads");
   const kernel = await loadKernel();
   const plan = usage(() => settlePlan(costNames(kernel), options.seeds));
   const jobs = settleJobs(plan);

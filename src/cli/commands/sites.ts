@@ -15,9 +15,8 @@ import { SITE_KINDS } from "../../sim/sites/kinds.js";
 import { SITE_TEXT_DEFAULTS, type SitePlan, type SiteText, sitePlan } from "../../sim/sites/plan.js";
 import { replaySite, sweepSites } from "../../sim/sites/sweep.js";
 import { SITE_WORKLOADS } from "../../sim/sites/workloads.js";
-import { UsageError } from "../errors.js";
-import { checkOneOf, usage } from "../options.js";
-import { Progress, checkOutput, columns, emit } from "../output.js";
+import { checkOneOf, inRange, onlyJob, usage } from "../options.js";
+import { checkOutput, columns, emit, underBar } from "../output.js";
 
 const FORMATS = ["table", "json"] as const;
 
@@ -65,30 +64,12 @@ async function sitesCommandLine(workload: string, options: SiteOptions): Promise
 }
 
 function swept({ module }: KernelImage, { jobs, budget }: SitePlan): SiteOutcome[] {
-  const bar = new Progress(jobs.length, "sweeps");
-  try {
-    return jobs.map((job, i) => {
-      const progress = (done: number, total: number): void => {
-        bar.update(i + done / Math.max(1, total));
-      };
-      return { job, report: sweepSites({ module, ...job }, { budget, progress }) };
-    });
-  } finally {
-    bar.stop();
-  }
+  return underBar(jobs, "sweeps", (job, progress) => ({ job, report: sweepSites({ module, ...job }, { budget, progress }) }));
 }
 
 function replay({ module }: KernelImage, { jobs }: SitePlan, site: string): void {
-  const [job] = jobs;
-  if (!job || jobs.length > 1) {
-    throw new UsageError(`--at is a site of one run, not of ${jobs.length}: name one workload, filesystem, regime, kind`);
-  }
-  let replayed;
-  try {
-    replayed = replaySite({ module, ...job }, site);
-  } catch (error) {
-    throw error instanceof RangeError ? new UsageError(error.message) : error;
-  }
+  const job = onlyJob(jobs, "--at is a site of one run", "workload, filesystem, regime, kind");
+  const replayed = inRange(() => replaySite({ module, ...job }, site));
   process.stdout.write(`${replayedSiteText(job, replayed)}\n`);
   if (replayed.problems.length > 0) process.exitCode = 1;
 }
