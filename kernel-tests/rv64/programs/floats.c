@@ -3,24 +3,8 @@
  * hash of results and exception flags. The same binary under another emulator prints the same text. With an instruction's name as
  * argument it prints every case.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-typedef uint64_t u64;
-typedef uint32_t u32;
-
-static u64 state = 0x9e3779b97f4a7c15ull;
-static u64 hash;
-static const char *wanted;
-static int verbose;
-
-static u64 next(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
+#define SEED 0x9e3779b97f4a7c15ull
+#include "check.h"
 
 static const u64 cornersD[] = {0, 0x8000000000000000, 1, 0x8000000000000001, 0x000fffffffffffff, 0x0010000000000000, 0x0010000000000001,
   0x3ff0000000000000, 0xbff0000000000000, 0x3fe0000000000000, 0x3fdfffffffffffff, 0x4000000000000000, 0x7fefffffffffffff, 0xffefffffffffffff,
@@ -55,17 +39,12 @@ static u32 randomS(void) {
 static u64 pickD(unsigned i) { return i < ND ? cornersD[i] : randomD(); }
 static u32 pickS(unsigned i) { return i < NS ? cornersS[i] : randomS(); }
 
-static void begin(const char *name) {
-  hash = 0xcbf29ce484222325ull;
-  verbose = wanted && strcmp(wanted, name) == 0;
-}
 static void note(int rm, u64 a, u64 b, u64 c, u64 r, u64 flags) {
-  hash = (hash ^ r) * 0x100000001b3ull;
+  mix(r);
   hash ^= hash >> 29;
-  hash = (hash ^ flags) * 0x100000001b3ull;
+  mix(flags);
   if (verbose) printf("rm %d  %016lx %016lx %016lx -> %016lx flags %02lx\n", rm, a, b, c, r, flags);
 }
-static void end(const char *name) { printf("%-10s %016lx\n", name, hash); }
 
 /* The registers are set and read as bits; before each operation the flags are `before`. */
 #define RUN2(insn, rm) __asm__ volatile("fmv.d.x ft0, %2\n fmv.d.x ft1, %3\n csrw fflags, %4\n " insn " ft2, ft0, ft1" rm "\n csrr %1, fflags\n fmv.x.d %0, ft2" \

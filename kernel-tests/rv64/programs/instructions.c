@@ -2,24 +2,9 @@
  * Runs every integer, memory and atomic instruction of RV64IMAC with Zba and Zbb on random operands, and prints for each a hash of its
  * results. The same binary under another emulator prints the same text. With an instruction's name as argument it prints every case.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#define SEED 88172645463325252ull
+#include "check.h"
 #include <sys/mman.h>
-
-typedef uint64_t u64;
-
-static u64 state = 88172645463325252ull;
-static u64 hash;
-static const char *wanted;
-static int verbose;
-
-static u64 next(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
 
 /* Corner values as often as random ones. */
 static u64 operand(void) {
@@ -30,18 +15,11 @@ static u64 operand(void) {
   return next() >> ((r >> 2) & 3 ? 0 : (r >> 8) & 63);
 }
 
-static void begin(const char *name) {
-  hash = 0xcbf29ce484222325ull;
-  verbose = wanted && strcmp(wanted, name) == 0;
-}
-
 static void note(u64 a, u64 b, u64 r) {
-  hash = (hash ^ r) * 0x100000001b3ull;
+  mix(r);
   hash ^= hash >> 29;
   if (verbose) printf("%016lx %016lx -> %016lx\n", a, b, r);
 }
-
-static void end(const char *name) { printf("%-12s %016lx\n", name, hash); }
 
 #define RR(name) { begin(name); for (int i = 0; i < 300; i++) { u64 a = operand(), b = operand(), r; \
   __asm__ volatile(name " %0, %1, %2" : "=r"(r) : "r"(a), "r"(b)); note(a, b, r); } end(name); }
