@@ -6,8 +6,8 @@
  * Locks: none; the host calls between two steps of the machine.
  * Why not abi.ts: the explorer knows more of the rooms than any other host call: what in them no decision is taken by.
  */
-import { LIB_STATE } from "../memlayout";
 import { HISTOGRAM_BYTES } from "../lib/histogram";
+import { TRACE_END, traceState } from "../lib/trace";
 import { MmState, mmState } from "../mm/state";
 import { exploreBegin as begin, exploreInit as init, exploreState } from "../sched/explore";
 import { footprintBegin, footprintExclude, footprintInit, footprintStep } from "../sched/footprint";
@@ -47,7 +47,7 @@ export function footprintsInit(runs: u32, versions: u32, limit: u32, histories: 
   const at = changetype<usize>(m);
   footprintExclude(at + offsetof<MmState>("pgfault"), offsetof<MmState>("faultHist") - offsetof<MmState>("pgfault"));
   footprintExclude(at + offsetof<MmState>("mkwriteFaults"), offsetof<MmState>("stashes") - offsetof<MmState>("mkwriteFaults"));
-  footprintExclude(at + offsetof<MmState>("dirtyThrottles"), 32);
+  footprintExclude(at + offsetof<MmState>("dirtyThrottles"), offsetof<MmState>("igrabFn") - offsetof<MmState>("dirtyThrottles"));
   if (m.faultHist != 0) footprintExclude(m.faultHist, HISTOGRAM_BYTES);
   footprintExclude(changetype<usize>(kernelState()) + offsetof<KernelState>("syscalls"), 8);
   const d = lockdepState();
@@ -55,8 +55,8 @@ export function footprintsInit(runs: u32, versions: u32, limit: u32, histories: 
   footprintExclude(d.chains, LC_MAX * LC_MAX * 8);
   footprintExclude(d.stats, LC_MAX * 2 * offsetof<LockStat>());
   footprintExclude(d.waits, LOCK_WAIT_BYTES);
-  // The trace ring's head and its counters, behind the slab's state.
-  footprintExclude(LIB_STATE + 0x40, 0x2c0);
+  // Up to the end of its counters; the sites of failure lie between.
+  footprintExclude(changetype<usize>(traceState()), TRACE_END - changetype<usize>(traceState()));
 }
 
 /** A schedule's footprints begin: a number that none has had; 0: none are kept. `stamps`: where steps are stamped, 0 for not at all. */

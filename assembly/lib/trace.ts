@@ -26,6 +26,7 @@ export class TraceState {
 /** Behind the slab's state. */
 const TRACE_STATE: usize = LIB_STATE + 0x40;
 const TRACE_COUNTS: usize = LIB_STATE + 0x100;
+export const TRACE_END: usize = TRACE_COUNTS + COUNTERS * 4;
 
 export function traceState(): TraceState {
   return changetype<TraceState>(TRACE_STATE);

@@ -22,7 +22,7 @@
  */
 import { SCHED_STATE } from "../memlayout";
 import { Event } from "./event";
-import { Cpu, SchedState, TASK_STRIDE, Task, cpuAt, sched } from "./state";
+import { Cpu, STRIDE_SKEW, SchedState, TASK_STRIDE, Task, cpuAt, sched } from "./state";
 
 @unmanaged
 class FootprintState {
@@ -152,7 +152,7 @@ function excludeScheduler(s: SchedState, limit: usize): void {
   }
   footprintExclude(s.treeKeys, s.treeLeaves << 4);
   footprintExclude(s.treeIds, s.treeLeaves << 3);
-  footprintExclude(s.saveAreas, s.nTasks * (s.saveAreaBytes + 320));
+  footprintExclude(s.saveAreas, s.nTasks * (s.saveAreaBytes + STRIDE_SKEW));
 }
 
 /** A schedule begins: `run` is a number that no schedule has had; 0 turns it off. With `stamps` steps are recorded, at `steps`. */

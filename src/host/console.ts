@@ -8,6 +8,7 @@
  * Locks: none.
  * Why not a callback from the module: nothing leaves it but numbers.
  */
+import { CALL } from "./scripted-fs.js";
 import type { KernelExports } from "./wasm.js";
 
 export type ConsoleStream = "stdout" | "stderr";
@@ -15,8 +16,6 @@ export type ConsoleStream = "stdout" | "stderr";
 /** HostCall.kind of the console (assembly/fs/scripted/call.ts). */
 const CALL_CONSOLE_FLUSH = 5;
 const CALL_CONSOLE_READ = 6;
-/** Places in a HostCall. */
-const CALL = { kind: 0, args: 16, result: 48 } as const;
 const STREAMS: readonly [ConsoleStream, number][] = [
   ["stdout", 1],
   ["stderr", 2],

@@ -144,7 +144,7 @@ export interface ScriptedFilesystem {
 }
 
 /** Layout of assembly/fs/scripted/call.ts's HostCall, bytes. */
-const CALL = { kind: 0, fs: 4, code: 8, depth: 12, args: 16, result: 48 } as const;
+export const CALL = { kind: 0, fs: 4, code: 8, depth: 12, args: 16, result: 48 } as const;
 const BEGIN = 1;
 const RESULT = 2;
 const STEP_KIND = 3;

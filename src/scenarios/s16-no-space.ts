@@ -4,8 +4,9 @@
 import { MAP_SHARED } from "../guest/constants.js";
 import { mem } from "../guest/mem.js";
 import { type Call, must, sys } from "../guest/sys.js";
-import { type Cell, defineScenario, thread } from "./scenario.js";
-import { MNT, type Mapped, PAGE, RW, byteOf, dropping, inWindow, makeFile, mappedFile, nameOf, storeByte, withMkwrite } from "./steps.js";
+import { munmap } from "./s01-munmap.js";
+import { type AnyScenario, type Cell, defineScenario, thread } from "./scenario.js";
+import { MNT, type Mapped, PAGE, RW, byteOf, dropping, makeFile, mappedFile, nameOf, storeByte, withMkwrite } from "./steps.js";
 
 /** More pages than the disk has blocks. */
 const FILLER_PAGES = 120;
@@ -41,25 +42,18 @@ function d5({ mkwrite, faultLock, bacikDefects = 0b111110 }: Cell): boolean {
   return mkwrite === "bacik-v3" && faultLock !== "linux-6.7" && (bacikDefects & 0b10001) === 0b10000;
 }
 
-export const noSpace = defineScenario<Full, { store: string; unmap: string }, string>({
+/** S1's race. */
+export const noSpace: AnyScenario = {
+  ...munmap,
   id: "S16",
   name: "no-space",
   title: "munmap against a store that there is no space for: SIGBUS while the file is mapped, else SIGSEGV",
   applies: withMkwrite,
   config: SMALL,
   setup: onFullDisk,
-  tasks: {
-    store: thread(({ at }) => storeByte(at, 5)),
-    unmap: thread(function* ({ at }) {
-      return nameOf(yield* sys.munmap(at, PAGE));
-    }),
-  },
-  after: ({ fd }) => byteOf(fd, 0),
-  ending: ({ outcomes, after }) => `store ${outcomes.store}, munmap ${outcomes.unmap}, file ${after}`,
   allowed: () => ["store SIGBUS, munmap 0, file 0", "store SIGSEGV, munmap 0, file 0"],
   defect: (cell) => (d5(cell) && dropping(cell) ? { id: "D5", panics: ["[mk-3]"] } : undefined),
-  mark: (end) => inWindow(end, end.outcomes.store === "SIGSEGV"),
-});
+};
 
 export const spaceReturns = defineScenario<Full, { store: string; free: string }, string>({
   id: "S16",

@@ -10,9 +10,8 @@ import type { MachineConfig } from "../host/config.js";
 import { Machine } from "../host/machine.js";
 import type { ConsoleStream } from "../host/console.js";
 import type { ExecOptions, ProgramExit } from "../host/program.js";
-import type { Call } from "../guest/sys.js";
 import { syscallName } from "../host/syscall-names.js";
-import { type Filesystem, filesystemByName } from "./filesystems.js";
+import { filesystemByName } from "./filesystems.js";
 
 export interface ExecDescription {
   /** Name of a filesystem (FILESYSTEM_TABLE). */
@@ -51,11 +50,6 @@ export interface StartedProgram {
   pid: number;
 }
 
-function* mounted(fs: Filesystem): Call {
-  if (fs.setup) yield* fs.setup();
-  return 0;
-}
-
 /** A machine with the program started on it; nothing has run yet. */
 export function startProgram(module: WebAssembly.Module, description: ExecDescription): StartedProgram {
   const fs = filesystemByName(description.fs);
@@ -66,7 +60,7 @@ export function startProgram(module: WebAssembly.Module, description: ExecDescri
   const path = `${fs.directory}/${description.name}`;
   const { bytes, args, env, name } = description;
   const options: ExecOptions = { path, bytes, argv: [name, ...args], env };
-  if (fs.setup) options.setup = () => mounted(fs);
+  if (fs.setup) options.setup = fs.setup;
   const pid = machine.exec(options);
   return { machine, pid };
 }

@@ -30,7 +30,7 @@ export interface Filesystem {
   /** It does not opt in to a helper: page_mkwrite keeps the fault lock under every regime. */
   noHelper?: boolean;
   /** Makes and mounts it, in a process of its own. Absent: it is there from boot. */
-  setup?(): Call<unknown>;
+  setup?: () => Call<unknown>;
 }
 
 function* mkfsAndMount(type: string, mkfsOptions = "", mountOptions = mkfsOptions): Call {

@@ -8,6 +8,7 @@
  * Locks: none.
  * Why not one machine for all: a cell is a configuration, and a snapshot is of one configuration.
  */
+import type { MachineConfig } from "../../host/config.js";
 import type { ScenarioFs } from "../../scenarios/filesystems.js";
 import { ParseError } from "../parse.js";
 import { ExploreMachine } from "./machine.js";
@@ -33,10 +34,15 @@ export interface ExploreKernels {
   noted?: WebAssembly.Module;
 }
 
-/** The machine of a job, ready for schedules. */
-export function machineOf({ module, noted }: ExploreKernels, job: ExploreJob, own: readonly ScenarioFs[] = []): ExploreMachine {
+/** The machine of a job, ready for schedules; `extra` decides nothing about them. */
+export function machineOf(
+  { module, noted }: ExploreKernels,
+  job: ExploreJob,
+  own: readonly ScenarioFs[] = [],
+  extra: Partial<MachineConfig> = {},
+): ExploreMachine {
   const { scenario, cell } = cellOf(job, own);
-  const config = job.mutant === undefined ? {} : { mutant: job.mutant };
+  const config = job.mutant === undefined ? extra : { ...extra, mutant: job.mutant };
   if (job.reduction === undefined) return new ExploreMachine(module, scenario, cell, config);
   if (!noted) throw new Error("a reduction needs the kernel that takes notes");
   return new ExploreMachine(noted, scenario, cell, config, true);

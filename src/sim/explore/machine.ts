@@ -3,7 +3,7 @@
  *
  *   boot -> setup -> every task parked -> snapshot | restore -> tasks released, in the order of a schedule -> after -> laws, ending
  *
- * Interface: ExploreMachine, ScheduleResult, Problem, MAX_POINTS.
+ * Interface: ExploreMachine, ScheduleResult, Problem, verdictOf, SetupError, MAX_POINTS.
  * Invariants:
  *   [xm-1] a result follows from the scenario, the cell, the kernel and the schedule alone.
  *   [xm-2] a problem is a verdict about the kernel; a mistake of the scenario or of this code is thrown.
@@ -52,9 +52,16 @@ export interface ScheduleResult {
 /** What must be zero when every process is gone ([mk-6], [lk-2]). */
 const AT_REST = ["live_tasks", "processes", "anon_pages", "page_tables", "stashes"] as const;
 
-/** What a generator has set meanwhile. */
-function isTrue(flag: boolean): boolean {
-  return flag;
+/** A scenario that does not come to its race, and what that says of the kernel, if anything. */
+export class SetupError extends Error {
+  constructor(
+    message: string,
+    readonly problem: Problem | undefined,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = "SetupError";
+  }
 }
 
 export class ExploreMachine {
@@ -64,6 +71,8 @@ export class ExploreMachine {
   private readonly snapshot: Snapshot;
   private readonly tids: Record<string, number> = {};
   private mainTid = 0;
+  /** Setup is over, and every task made. */
+  private parked = false;
   private shared: unknown;
   private outcomes: Record<string, unknown> = {};
   private afterValue: unknown;
@@ -145,12 +154,11 @@ export class ExploreMachine {
   }
 
   private setUp(): void {
-    let parked = false;
     const { machine, scenario, cell } = this;
     const main = function* (this: ExploreMachine): Call<void> {
       this.shared = yield* scenario.setup(cell);
       for (const name of this.taskNames) this.tids[name] = must(yield* this.start(name), `start of ${name}`);
-      parked = true;
+      this.parked = true;
       yield* park(() => this.finisher());
     }.bind(this);
     this.mainTid = machine.spawn(main);
@@ -158,10 +166,11 @@ export class ExploreMachine {
     try {
       reason = machine.run({ forNs: QUIET_NS });
     } catch (error) {
-      throw new Error(`setup of ${scenario.name} on ${cell.fs.name}: ${errorText(error)}`, { cause: error });
+      throw new SetupError(`setup of ${scenario.name} on ${cell.fs.name}: ${errorText(error)}`, verdictOf(error), { cause: error });
     }
-    if (isTrue(parked) && reason === "idle") return;
-    throw new Error(`setup of ${scenario.name} on ${cell.fs.name} hangs\n${machine.inspect("tasks")}`);
+    if (this.parked && reason === "idle") return;
+    const text = `setup of ${scenario.name} on ${cell.fs.name} hangs\n${machine.inspect("tasks")}`;
+    throw new SetupError(text, { kind: "deadlock", text });
   }
 
   /** Makes a task that parks at once. */
@@ -296,10 +305,15 @@ export class ExploreMachine {
   }
 }
 
-/** A mistake in the code of a scenario, or of this, is no verdict. */
-function problemOf(error: unknown): Problem {
+/** What a thrown thing says of the kernel; undefined for a mistake in the code of a scenario, or of this. */
+export function verdictOf(error: unknown): Problem | undefined {
   if (error instanceof KernelPanic) return { kind: "law", text: `${error.law} (${error.place})` };
   const isSlip = (cause: unknown): boolean => cause instanceof TypeError || cause instanceof ReferenceError;
-  if (error instanceof GuestFailure && !isSlip(error.cause)) return { kind: "guest", text: error.message };
-  throw error;
+  return error instanceof GuestFailure && !isSlip(error.cause) ? { kind: "guest", text: error.message } : undefined;
+}
+
+function problemOf(error: unknown): Problem {
+  const problem = verdictOf(error);
+  if (!problem) throw error;
+  return problem;
 }

@@ -16,14 +16,12 @@
  * Why not depth-first: the first thousand schedules of a search differ in their last steps, and most slips show after one early switch.
  */
 import { errorText } from "../../host/error-text.js";
-import { KernelPanic } from "../../host/panic.js";
-import { GuestFailure } from "../../host/machine.js";
 import { SCENARIOS } from "../../scenarios/index.js";
 import type { AnyScenario } from "../../scenarios/scenario.js";
 import { exploreCrashes } from "../crash/explore.js";
 import { type CrashJob, crashCommand, crashPlan } from "../crash/plan.js";
 import { CRASH_WORKLOAD_NAMES } from "../crash/workloads.js";
-import { ExploreMachine, type ScheduleResult } from "./machine.js";
+import { ExploreMachine, type ScheduleResult, SetupError, verdictOf } from "./machine.js";
 import { type Mutant, mutantByName } from "./mutants.js";
 import { cellOf, replayCommand } from "./plan.js";
 import type { Schedule } from "./schedule.js";
@@ -165,13 +163,9 @@ export interface Outcome {
 
 /** A setup that fails is a verdict: the healthy kernel gets through it. */
 function setupVerdict(error: unknown): Outcome {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  const guest = cause instanceof GuestFailure && !(cause.cause instanceof TypeError) && !(cause.cause instanceof ReferenceError);
-  const hangs = errorText(error).startsWith("setup of") && errorText(error).includes(" hangs");
-  const kind = cause instanceof KernelPanic ? "law" : guest ? "guest" : hangs ? "deadlock" : undefined;
-  if (kind === undefined) return { spent: 1, reached: true, harness: errorText(error) };
-  const text = cause instanceof KernelPanic ? `${cause.law} (${cause.place})` : errorText(cause);
-  return { spent: 1, reached: true, kill: { kind, text, shrunk: "setup", preemptions: 0, again: "" } };
+  const problem = error instanceof SetupError ? error.problem : verdictOf(error);
+  if (!problem) return { spent: 1, reached: true, harness: errorText(error) };
+  return { spent: 1, reached: true, kill: { ...problem, shrunk: "setup", preemptions: 0, again: "" } };
 }
 
 function tryScenario(module: WebAssembly.Module, attempt: Attempt, budget: number, seed: number, mutant: string): Outcome {

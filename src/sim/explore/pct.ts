@@ -25,5 +25,5 @@ export function prioritiesOf({ seed, changes, steps }: Extract<Schedule, { kind:
 
 /** The least probability that one schedule finds a bug of this depth. */
 export function pctGuarantee(tasks: number, steps: number, depth: number): number {
-  return 1 / (tasks * steps ** (depth - 1));
+  return 1 / (tasks * Math.max(1, steps) ** (depth - 1));
 }

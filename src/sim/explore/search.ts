@@ -12,6 +12,7 @@ import { randomWords } from "../../host/guests.js";
 import type { Defect } from "../../scenarios/scenario.js";
 import { Dfs } from "./dfs.js";
 import type { ExploreMachine, Problem, ScheduleResult } from "./machine.js";
+import { pctGuarantee } from "./pct.js";
 import { type Schedule, type Script, preemptions, scriptText } from "./schedule.js";
 import { shrink } from "./shrink.js";
 
@@ -149,7 +150,7 @@ export function searchCell(machine: ExploreMachine, options: SearchOptions): Cel
   const tasks = machine.taskNames.length;
   if (options.strategy === "pct") {
     const depth = Math.max(1, options.preemptions);
-    report.guarantee = { depth, tasks, steps, atLeast: 1 / (tasks * Math.max(1, steps) ** (depth - 1)) };
+    report.guarantee = { depth, tasks, steps, atLeast: pctGuarantee(tasks, steps, depth) };
   }
   const failure = report.failure ?? missing(report);
   if (failure) report.failure = failure;

@@ -7,8 +7,9 @@
  * Why not the log alone: a point's number says nothing to a reader; what the tasks did between two points does.
  */
 import type { ScenarioFs } from "../../scenarios/filesystems.js";
-import { ExploreMachine, type ScheduleResult } from "./machine.js";
-import { type ExploreJob, cellOf } from "./plan.js";
+import { machineOf } from "./jobs.js";
+import type { ScheduleResult } from "./machine.js";
+import type { ExploreJob } from "./plan.js";
 import { EVENT, NOBODY, type ScheduleLog, type Script } from "./schedule.js";
 
 /** An event of a task; without a task, a hand-over. */
@@ -29,9 +30,7 @@ const RING = 8192;
 
 /** Runs one schedule with the trace ring on. */
 export function tellStory(module: WebAssembly.Module, job: ExploreJob, script: Script, own: readonly ScenarioFs[] = []): Story {
-  const { scenario, cell } = cellOf(job, own);
-  const slip = job.mutant === undefined ? {} : { mutant: job.mutant };
-  const explored = new ExploreMachine(module, scenario, cell, { trace: true, traceEvents: RING, ...slip });
+  const explored = machineOf({ module }, job, own, { trace: true, traceEvents: RING });
   const { machine, log } = explored;
   const before = machine.traceWritten();
   const result = explored.run({ kind: "script", script });
